@@ -1,0 +1,6 @@
+"""Adversaries: balls, projected gradient ascent in them, and how a command names one."""
+
+from .balls import Ball, L2Ball, LinfBall, make_ball
+from .pgd import PGD, parse_attack
+
+__all__ = ["PGD", "Ball", "L2Ball", "LinfBall", "make_ball", "parse_attack"]

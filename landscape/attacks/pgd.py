@@ -1,0 +1,152 @@
+"""Projected gradient ascent on the loss (Madry et al. 2018), best or last iterate."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..borrow import Network, detached, evaluating, full_precision
+from ..errors import UsageError
+from ..losses import Loss, cross_entropy, per_example
+from ..spec import nearest, parse_spec
+from ..streams import example_streams
+from ..units import format_eps, parse_number
+from .balls import Ball
+
+Noise = Callable[[int], list[np.random.Generator]]
+STARTS = ("ball", "step", "zero")
+KEEPS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Projected gradient ascent: `steps` steps of `rel_step` times eps (or of `step` pixels), from `restarts` starts.
+
+    start: "ball" (uniform in the ball), "step" (uniform in the ball of one step, the paper's way) or "zero".
+    keep: "best" returns each example's iterate of the highest loss, over all restarts; "last" the last one.
+    """
+
+    ball: Ball
+    steps: int = 10
+    rel_step: float = 0.25
+    step: float | None = None
+    restarts: int = 1
+    start: str = "ball"
+    keep: str = "best"
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("restarts", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} = {getattr(self, name)} in the attack; wanted {least} or more")
+        for name in ("rel_step", "step"):
+            size = getattr(self, name)
+            if size is not None and not (math.isfinite(size) and size > 0):
+                raise UsageError(f"{name} = {size} in the attack; wanted a positive number, such as rel_step=0.25")
+        for name, known in (("start", STARTS), ("keep", KEEPS)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name} = {getattr(self, name)!r} in the attack; {nearest(getattr(self, name), known)}")
+
+    def __str__(self) -> str:
+        size = f"rel_step={self.rel_step:g}" if self.step is None else f"step={format_eps(self.step)}"
+        extra = "" if self.start == "ball" else f",start={self.start}"
+        extra += "" if self.keep == "best" else f",keep={self.keep}"
+        return f"pgd:steps={self.steps},{size},restarts={self.restarts}{extra}"
+
+    @property
+    def step_size(self) -> float:
+        """Length of one step, in pixel units."""
+        return self.rel_step * self.ball.eps if self.step is None else self.step
+
+    def with_eps(self, eps: float) -> Self:
+        """Return the same attack in a ball of another radius; a relative step follows it."""
+        return replace(self, ball=self.ball.with_eps(eps))
+
+    def __call__(
+        self,
+        model: nn.Module | Network,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
+        loss: Loss = cross_entropy,
+    ) -> Tensor:
+        """Return adversarial images (N, ...) in the ball around `images` (N, ...) and in [0, 1].
+
+        `noise(restart)` gives one NumPy stream per example (so that a start does not depend on the batch it came in);
+        without it, streams are drawn from `generator`. The net runs in eval mode and is left as it was.
+        """
+        if self.ball.eps == 0:
+            return images.clone()
+        streams = noise if noise is not None else _streams(generator, len(images))
+        borrowed = evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
+        network = detached(model) if isinstance(model, nn.Module) else model
+        with torch.enable_grad(), borrowed, full_precision():
+            best = images
+            best_losses = torch.full(labels.shape[:1], -torch.inf, dtype=images.dtype, device=images.device)
+            for restart in range(self.restarts):
+                x = self._start(images, streams(restart) if self.start != "zero" else [])
+                for _ in range(self.steps):
+                    x.requires_grad_()
+                    losses = per_example(loss, network(x), labels)
+                    (gradient,) = torch.autograd.grad(losses.sum(), x)
+                    x, losses = x.detach(), losses.detach()
+                    if self.keep == "best":
+                        best, best_losses = _better(best, best_losses, x, losses)
+                    x = self.ball.project(x + self.step_size * self.ball.ascent(gradient), images)
+                if self.keep == "best" or self.restarts > 1:
+                    with torch.no_grad():
+                        best, best_losses = _better(best, best_losses, x, per_example(loss, network(x), labels))
+                else:
+                    best = x
+        return best.detach()
+
+    def _start(self, images: Tensor, streams: list[np.random.Generator]) -> Tensor:
+        if self.start == "zero":
+            return images.clone()
+        ball = self.ball if self.start == "ball" else self.ball.with_eps(min(self.step_size, self.ball.eps))
+        shift = ball.random_points(streams, images.shape[1:])
+        return self.ball.project(images + shift.to(images), images)
+
+
+def _better(best: Tensor, best_losses: Tensor, x: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+    # A loss that is not a number beats nothing, but a first iterate is taken whatever its loss.
+    gain = (losses > best_losses) | best_losses.isneginf()
+    shape = (-1, *[1] * (x.dim() - 1))
+    return torch.where(gain.view(shape), x, best), torch.where(gain, losses.to(best_losses), best_losses)
+
+
+def _streams(generator: torch.Generator | None, n: int) -> Noise:
+    # Without a generator the attack is the same at every call: randomness is an argument, never a hidden state.
+    seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    return lambda restart: example_streams(seed, f"attack/restart{restart}", range(n))
+
+
+def parse_attack(text: str, ball: Ball) -> PGD:
+    """Read an attack as commands write it: `pgd:steps=10,rel_step=0.25,restarts=1` (or `step=1/255`)."""
+    spec = parse_spec(text)
+    if spec.head != "pgd" or spec.callable is not None:
+        raise UsageError(f"attack {text!r} is unknown; write pgd:steps=10,rel_step=0.25,restarts=1")
+    if {"step", "rel_step"} <= spec.settings.keys():
+        raise UsageError(f"attack {text!r} sets both step and rel_step; give one of them")
+    values: dict[str, int | float | str] = {}
+    for key, value in spec.settings.items():
+        if key in ("steps", "restarts"):
+            if not value.isdecimal():
+                raise UsageError(f"{key} = {value!r} in the attack; wanted a whole number")
+            values[key] = int(value)
+        elif key in ("step", "rel_step"):
+            values[key] = parse_number(value, name=key)
+        elif key in ("start", "keep"):
+            values[key] = value
+        else:
+            known = ("steps", "rel_step", "step", "restarts", "start", "keep")
+            raise UsageError(f"the attack has no setting {key!r}; {nearest(key, known)}")
+    return PGD(ball, **values)  # type: ignore[arg-type]  # the keys were matched to their types above

@@ -1,0 +1,51 @@
+"""Borrow a net and return it as it was: its mode, weights, buffers and gradients are not touched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Network = Callable[[Tensor], Tensor]
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold a net in eval mode; put every submodule's mode back afterwards, whatever happened."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Network:
+    """Return the net as a function of its input, at the named weights; parameters not named keep the net's own."""
+    return lambda images: functional_call(model, dict(weights), (images,))
+
+
+def detached(model: nn.Module) -> Network:
+    """Return the net as a function of its input, at its own weights, with no gradient flowing to them."""
+    return with_weights(model, {name: value.detach() for name, value in model.named_parameters()})
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep TF32 and autotuned kernels out of float32 arithmetic; put the settings back afterwards.
+
+    A product rounded to TF32 cannot certify a residual of 1e-3, and cuDNN takes TF32 by default.
+    """
+    matmul = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)

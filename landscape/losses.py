@@ -1,0 +1,28 @@
+"""Losses per example, in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import UsageError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return -log softmax at the labels, (N,) in nats, for logits (N, K) and labels (N,)."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the losses (N,) of outputs (N, ...); raise UsageError where the loss does not give one per example."""
+    losses = loss(outputs, labels)
+    if losses.shape != labels.shape[:1]:
+        raise UsageError(
+            f"the loss returned shape {tuple(losses.shape)} for {len(labels)} examples; it must return one value per "
+            "example (reduction='none')"
+        )
+    return losses
