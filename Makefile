@@ -1,0 +1,37 @@
+# Every target sets up what it needs: a .venv with the versions in constraints.txt.
+# Linux without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo  (torch without CUDA)
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+CODE := landscape analyses figures
+
+.PHONY: demo test lint bench checkpoints
+
+demo: $(READY)
+	$(BIN)/landscape demo
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy --no-error-summary $(CODE)
+
+# The peers are the benchmark's alone: no extra names them, and the constraints keep their torch the one we have.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt curvlinops-for-pytorch
+	$(BIN)/python benchmarks/hessian.py
+
+checkpoints: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh checkpoints/make.sh
+
+$(READY): setup.py constraints.txt
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "$(PYTHON) is not there; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$($(PYTHON) --version 2>&1) is too old; wanted 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

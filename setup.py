@@ -1,0 +1,67 @@
+"""Metadata of the package; tool settings are in pyproject.toml, the exact versions that CI runs in constraints.txt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+INIT = (HERE / "landscape" / "__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "([^"]+)"$', INIT, re.MULTILINE)
+README = HERE / "README.md"
+
+# These folders lie at the top of a checkout, beside landscape/; generic top-level names would collide with other
+# people's folders, so they install inside the package.
+INNER = {f"landscape.{folder}": folder for folder in ("analyses", "figures", "checkpoints")}
+
+# Lower bounds are the oldest releases that the tests were run with; torch: 2.10 is the oldest that is supported.
+RUN = [
+    "torch>=2.10,<3",
+    "numpy>=2.0,<3",
+    "scipy>=1.14,<2",
+    "h5py>=3.12,<4",
+    "matplotlib>=3.9,<4",
+    "click>=8.2,<9",
+    "rich>=13.9,<16",
+    "pooch>=1.8,<2",
+    "psutil>=6.0,<8",
+    "safetensors>=0.5,<1",
+    "pyhessian==0.1",  # the one release there is; its results are checked before they are returned
+]
+TEST = ["pytest>=9,<10", "hypothesis>=6.130,<7", "xarray>=2025.1", "h5netcdf>=1.5,<2", "setuptools>=77"]
+DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
+
+if VERSION is None:
+    raise SystemExit('landscape/__init__.py states no version; wanted a line __version__ = "X.Y.Z"')
+
+setup(
+    name="landscape",
+    version=VERSION[1],
+    description="The loss landscape of robust networks, measured with its evidence",
+    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description_content_type="text/markdown",
+    author="The Landscape authors",
+    license="MIT",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["landscape", "landscape.*"]), *INNER],
+    package_dir=INNER,
+    package_data={
+        "landscape": ["py.typed", "data/*.npz", "data/*.md"],
+        "landscape.figures": ["*.toml", "*.mplstyle", "Snakefile"],
+        "landscape.checkpoints": ["**/*.pt", "*.md"],
+    },
+    install_requires=RUN,
+    extras_require={"test": TEST, "dev": DEV},
+    entry_points={"console_scripts": ["landscape = landscape.cli:main"]},
+    zip_safe=False,
+)
