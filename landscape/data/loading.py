@@ -1,0 +1,58 @@
+"""One split of a data set by its SPEC, or from what a notebook holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..spec import nearest, parse_spec
+from .cifar10 import load_cifar10
+from .digits import load_digits
+from .download import Progress
+from .examples import IN_MEMORY, ImageData
+from .folder import data_folder
+from .mnist import load_mnist
+from .user import from_object, load_from_callable, load_npz
+
+NAMES = ("cifar10", "digits", "mnist")
+
+
+def load_data(
+    spec: str, *, split: str = "train", data_dir: str | Path | None = None, progress: Progress | None = None
+) -> ImageData:
+    """Load one split, "train" or "test", of digits, mnist, cifar10, an .npz, or a `file.py:callable`.
+
+    MNIST and CIFAR-10 are looked for under `data_dir`, else $LANDSCAPE_DATA, else the user cache, and downloaded there
+    where they are absent, reporting bytes to `progress(stage, done, total)`. Raises UsageError for an unknown name or
+    split, DataError for data that are missing, damaged or no images in [0, 1].
+    """
+    if split not in ("train", "test"):
+        raise UsageError(f"split = {split!r} is unknown; write train or test")
+    parsed = parse_spec(spec)
+    if parsed.settings or (parsed.callable is not None and parsed.head in NAMES):
+        raise UsageError(f"data sets take no settings; write {parsed.head} instead of {spec}")
+    if parsed.head == "digits":
+        return load_digits(split)
+    if parsed.head == "mnist":
+        return load_mnist(split, data_folder(data_dir), progress=progress)
+    if parsed.head == "cifar10":
+        return load_cifar10(split, data_folder(data_dir), progress=progress)
+    if parsed.callable is not None or parsed.head.endswith(".py"):
+        return load_from_callable(parsed, split)
+    if parsed.head.endswith(".npz"):
+        return load_npz(parsed, split)
+    raise UsageError(f"{spec!r} is no data set, no .npz and no file.py:callable; {nearest(parsed.head, NAMES)}")
+
+
+def as_data(obj: Any, *, split: str = "train", classes: int | None = None) -> ImageData:
+    """Return what a notebook holds as ImageData: (images, labels), a Dataset, a DataLoader, a SPEC, or an ImageData.
+
+    `classes` is the number of classes where the labels do not show it. A shuffling DataLoader gives its examples in
+    the order of that one pass. Raises DataError unless they are images in [0, 1] with integer labels.
+    """
+    if isinstance(obj, ImageData):
+        return obj
+    if isinstance(obj, str):
+        return load_data(obj, split=split)
+    return from_object(obj, spec=IN_MEMORY, split=split, classes=classes)
