@@ -1,0 +1,29 @@
+"""Pictures of results in the paper's style: `plot(results)` draws any kind, `draw_*` draw on axes of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import UsageError
+from ..results.result import Result
+from .spectrum import draw_spectrum, figure_spectrum
+from .style import DOUBLE, SINGLE, PaperFigure, save_figure
+
+FIGURES: dict[str, Callable[..., PaperFigure]] = {"hessian": figure_spectrum}
+
+
+def plot(results: Result | Sequence[Result], *, width: float = SINGLE) -> PaperFigure:
+    """Return the figure of one result, or of several of one kind together, `width` inches wide.
+
+    Raises UsageError where there are none or of several kinds.
+    """
+    results = [results] if isinstance(results, Result) else list(results)
+    kinds = sorted({result.kind for result in results})
+    if len(kinds) != 1:
+        raise UsageError(
+            f"one figure shows results of one kind; got {', '.join(kinds) or 'none'}: name one kind's files"
+        )
+    return FIGURES[kinds[0]](results, width=width)
+
+
+__all__ = ["DOUBLE", "FIGURES", "SINGLE", "PaperFigure", "draw_spectrum", "figure_spectrum", "plot", "save_figure"]

@@ -1,0 +1,154 @@
+"""Which results are one curve, what it is called, and what the footnote says of them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..results.describe import show
+from ..results.result import Result
+from ..units import format_eps
+
+# What two results must share to be repeats of one experiment under other seeds.
+_SETTINGS = (
+    "eps", "train_eps", "norm", "model", "data", "data_sha256", "split", "n_examples", "n_parameters", "attack",
+    "adversary", "batchnorm", "which", "method",
+)  # fmt: skip
+
+# What tells two curves of one eps apart, the first that does; each as a phrase.
+_TELLING: tuple[Callable[[Result], str], ...] = (
+    lambda result: str(result.attrs.get("model")).split(",")[0],
+    lambda result: str(result.attrs.get("data")),
+    lambda result: f"{result.attrs.get('split')} split",
+    lambda result: f"N = {show(result.attrs.get('n_examples'))}",
+    lambda result: f"epoch {_training(result).get('epoch')}",
+    lambda result: f"{_training(result).get('eps_schedule')} ε",
+    lambda result: f"adversary {result.attrs.get('adversary')}",
+    lambda result: f"BatchNorm {result.attrs.get('batchnorm')}",
+    lambda result: str(result.attrs.get("attack")),
+    lambda result: str(result.attrs.get("which")),
+    lambda result: str(result.attrs.get("method")),
+    lambda result: Path(_checkpoint(result)).stem,
+    lambda result: f"{str(result.attrs.get('checkpoint_sha256'))[:6]}",
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The results of one experiment, one per training seed, with the label that they share."""
+
+    results: tuple[Result, ...]
+    label: str
+
+    @property
+    def eps(self) -> float:
+        """The radius that the curve is coloured by: the one trained at, else the one attacked with."""
+        trained = _float(self.results[0], "train_eps")
+        return trained if math.isfinite(trained) else _float(self.results[0], "eps")
+
+
+def group(results: Sequence[Result]) -> list[Curve]:
+    """Group results that differ in the training seed alone, and label the groups apart, in the order of their eps."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        members = groups.setdefault(_settings_key(result), [])
+        # The same seed twice is no repetition of the training: a curve of its own, told apart by its checkpoint.
+        if any(_training(member).get("seed") == _training(result).get("seed") for member in members):
+            members = groups.setdefault(f"{_settings_key(result)} {len(groups)}", [])
+        members.append(result)
+    ordered = sorted(groups.values(), key=lambda members: _order(members[0]))
+    labels = _told_apart([members[0] for members in ordered])
+    counted = [
+        f"{label} ({len(members)} seeds)" if len(members) > 1 else label
+        for label, members in zip(labels, ordered, strict=True)
+    ]
+    return [Curve(tuple(members), label) for members, label in zip(ordered, counted, strict=True)]
+
+
+def eps_label(result: Result) -> str:
+    """Return "ε = 8/255", with the training radius where it is another."""
+    eps, trained = _float(result, "eps"), _float(result, "train_eps")
+    label = f"ε = {format_eps(eps)}"
+    return label if math.isnan(trained) or trained == eps else f"{label} (trained at {format_eps(trained)})"
+
+
+def footnote(results: Sequence[Result]) -> str:
+    """Return what every number of a figure rests on: net, data, N, eps, attack, adversary, BatchNorm."""
+    attacked = [result for result in results if _float(result, "eps") != 0]
+    parts = [
+        f"{_all(results, 'model', _short_spec)} (P = {_all(results, 'n_parameters')})",
+        f"{_all(results, 'data', _short_spec)} {_all(results, 'split')}, N = {_all(results, 'n_examples')}",
+        f"{_all(results, 'norm', _norm)} ε = {', '.join(_distinct(results, 'eps', format_eps))}",
+    ]
+    if attacked:
+        parts += [_all(attacked, "attack"), f"adversary {_all(attacked, 'adversary')}"]
+    return "; ".join([*parts, f"BatchNorm {_all(results, 'batchnorm')}"])
+
+
+def _settings_key(result: Result) -> str:
+    training = {key: value for key, value in _training(result).items() if key in _RECIPE}
+    return repr([str(result.attrs.get(name)) for name in _SETTINGS] + sorted(training.items(), key=repr))
+
+
+# The part of `training` that a seed leaves alone; the history and the final errors differ in every run.
+_RECIPE = {
+    "eps", "eps_schedule", "eps_overshoot", "epochs", "epoch", "optimizer", "lr", "lr_schedule", "batch_size",
+    "weight_decay", "momentum", "attack", "norm",
+}  # fmt: skip
+
+
+def _told_apart(results: Sequence[Result]) -> list[str]:
+    labels = [eps_label(result) for result in results]
+    for telling in _TELLING:
+        if len(set(labels)) == len(labels):
+            break
+        for label in {label for label in labels if labels.count(label) > 1}:
+            alike = [index for index, other in enumerate(labels) if other == label]
+            phrases = {index: telling(results[index]) for index in alike}
+            if len(set(phrases.values())) > 1:
+                for index, phrase in phrases.items():
+                    labels[index] = f"{label}, {phrase}"
+    return [label if labels.count(label) == 1 else f"{label} [{index + 1}]" for index, label in enumerate(labels)]
+
+
+def _order(result: Result) -> tuple[float, ...]:
+    values = (_float(result, "train_eps"), _float(result, "eps"))
+    return tuple(math.inf if math.isnan(value) else value for value in values)
+
+
+def _all(results: Sequence[Result], name: str, word: Callable[[Any], str] = show) -> str:
+    found = _distinct(results, name, word)
+    return found[0] if len(found) == 1 else " / ".join(found[:3]) + (" / ..." if len(found) > 3 else "")
+
+
+def _distinct(results: Sequence[Result], name: str, word: Callable[[Any], str]) -> list[str]:
+    return list(dict.fromkeys(word(result.attrs.get(name)) for result in sorted(results, key=_order)))
+
+
+def _short_spec(spec: Any) -> str:
+    """Return a net's or a data set's spec without the sizes that its data gives it."""
+    head, _, tail = show(spec).partition(":")
+    kept = [part for part in tail.split(",") if part.partition("=")[0] not in ("", "input", "classes")]
+    return f"{head}:{','.join(kept)}" if kept else head
+
+
+def _norm(norm: Any) -> str:
+    return {"linf": "ℓ∞", "l2": "ℓ2"}.get(str(norm), "unknown norm")
+
+
+def _float(result: Result, name: str) -> float:
+    value = result.attrs.get(name)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _training(result: Result) -> dict[str, Any]:
+    training = result.attrs.get("training")
+    return training if isinstance(training, dict) else {}
+
+
+def _checkpoint(result: Result) -> str:
+    checkpoint = result.attrs.get("checkpoint")
+    return str(checkpoint[0] if isinstance(checkpoint, list) and checkpoint else checkpoint)

@@ -1,0 +1,99 @@
+"""The paper's look: column widths, 8 pt type that journals can embed, colours in the order of eps for every eye."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..errors import UsageError
+from ..files import atomic_path
+
+SINGLE, DOUBLE = 3.25, 6.75  # inches: one column of a two-column page, and both
+NOTE_SIZE = 5.5  # points: the footnote and the stamps
+INK, GREY, ALARM = "#222222", "#6e6e6e", "#b3001b"
+FORMATS = (".pdf", ".png", ".svg")
+
+PAPER: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.2,
+    "pdf.fonttype": 42,  # TrueType: what publishers accept, and text stays text
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "landscape",
+    "savefig.dpi": 300,
+    "figure.dpi": 150,
+}
+
+
+class PaperFigure(Figure):
+    """A figure in the paper's style that shows itself in a notebook, with no pyplot and no global state behind it."""
+
+    def _repr_png_(self) -> bytes:
+        return _rendered(self, ".png", dpi=150)
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Draw in the paper's style within the block; matplotlib's own settings come back after it."""
+    with mpl.rc_context(PAPER):
+        yield
+
+
+def new_figure(width: float = SINGLE, height: float | None = None) -> PaperFigure:
+    """Return an empty figure of a width and height in inches (default: three quarters of the width)."""
+    figure = PaperFigure(figsize=(width, height or 0.75 * width), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def eps_colours(values: Iterable[float]) -> dict[float, tuple[float, float, float, float]]:
+    """Return a colour for each eps, dark to light as it grows, told apart by colour-blind eyes and on grey paper."""
+    ordered = sorted(set(values))
+    colormap = mpl.colormaps["viridis"]
+    # The last fifth of viridis is a yellow that white paper swallows.
+    return {eps: colormap(0.8 * rank / max(1, len(ordered) - 1)) for rank, eps in enumerate(ordered)}
+
+
+def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> Path:
+    """Write a figure to `path` (.pdf, .png or .svg), whole or not at all, and return the path.
+
+    The same figure gives the same bytes: no date is written. Raises UsageError on another suffix, LandscapeError where
+    the path cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path} ends in {path.suffix or 'nothing'}; wanted {', '.join(FORMATS)}")
+    drawn = _rendered(figure, path.suffix.lower())
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(drawn)
+    return path
+
+
+def _rendered(figure: Figure, suffix: str, dpi: float | None = None) -> bytes:
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    buffer = io.BytesIO()
+    with paper_style():
+        figure.savefig(buffer, format=suffix[1:], dpi=dpi or PAPER["savefig.dpi"], metadata=undated.get(suffix))
+    return buffer.getvalue()

@@ -1,0 +1,30 @@
+"""Result files: what they hold (schema), how they are written and read (store), where they come from (provenance)."""
+
+from __future__ import annotations
+
+from .caveats import caveats, is_collapsed
+from .describe import describe, table
+from .provenance import command_line, default_path, provenance, settings_hash
+from .result import Result
+from .schema import KINDS, SCHEMA_VERSION
+from .snapshots import read_snapshot, snapshot_path, write_snapshot
+from .store import read_kind, read_result
+
+__all__ = [
+    "KINDS",
+    "SCHEMA_VERSION",
+    "Result",
+    "caveats",
+    "command_line",
+    "default_path",
+    "describe",
+    "is_collapsed",
+    "provenance",
+    "read_kind",
+    "read_result",
+    "read_snapshot",
+    "settings_hash",
+    "snapshot_path",
+    "table",
+    "write_snapshot",
+]

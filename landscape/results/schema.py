@@ -1,0 +1,213 @@
+"""The kinds of result as data: which arrays a file holds, over which dimensions, in which units, and who must say what.
+
+A new kind is one more entry of `KINDS`; store, plots and `landscape info` read it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import ResultError
+from ..spec import nearest
+from .values import Value, plain
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a kind: its dimensions by name, its dtype in the file, its units and what it means."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    meaning: str
+    required: bool = True
+    codes: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One root attribute: its type ("text", "texts", "integer", "number", "flag" or "json") and what it means.
+
+    "texts" is a text or a list of them. A number that was not computed is NaN; of the others only `optional` ones may
+    be None ("unknown"). `required` says that the attribute must be there at all.
+    """
+
+    type: str
+    meaning: str
+    required: bool = True
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of result: what it is, its arrays and its root attributes (those of every kind included).
+
+    `bare` names the dimensions that are counted but carry no coordinate, such as P, the parameters of a net.
+    """
+
+    title: str
+    arrays: Mapping[str, Array]
+    attributes: Mapping[str, Attribute]
+    bare: tuple[str, ...] = ("P",)
+
+
+COMMON: dict[str, Attribute] = {
+    "status": Attribute("text", "how far it got", choices=("complete", "partial", "not-converged")),
+    "command": Attribute("text", "the command that made it"),
+    "created": Attribute("text", "when, in UTC (ISO 8601)"),
+    "landscape_version": Attribute("text", "version of Landscape"),
+    "torch_version": Attribute("text", "version of PyTorch", optional=True),
+    "device": Attribute("text", "what it was computed on", optional=True),
+    "seed": Attribute("integer", "seed of every stream of randomness", optional=True),
+    "checkpoint": Attribute("texts", "the net's checkpoint", optional=True),
+    "checkpoint_sha256": Attribute("texts", "SHA-256 of the checkpoint", optional=True),
+    "training": Attribute("json", "how the net was trained", optional=True),
+    "data_sha256": Attribute("text", "SHA-256 of images and labels", optional=True),
+    "model": Attribute("texts", "resolved spec of the net", optional=True),
+    "data": Attribute("text", "resolved spec of the data", optional=True),
+    "split": Attribute("text", "train or test", optional=True),
+    "n_examples": Attribute("integer", "examples that every mean is over"),
+    "n_parameters": Attribute("integer", "trainable parameters, P"),
+    "norm": Attribute("text", "norm of the ball", optional=True),
+    "train_eps": Attribute("number", "radius that the net was trained at, pixel units"),
+    "attack": Attribute("text", "attack that found the adversarial examples", optional=True),
+    "adversary": Attribute("text", "what it does as the weights move", choices=("frozen", "reattacked", "none")),
+    "batchnorm": Attribute("text", "which BatchNorm statistics were used", optional=True),
+    "wall_seconds": Attribute("number", "seconds it took"),
+}
+
+HESSIAN = Kind(
+    title="top eigenpairs of the Hessian of the mean loss",
+    arrays={
+        "eigenvalues": Array(("k",), "float64", "nats", "eigenvalue of the Hessian, in the order asked for"),
+        "residuals": Array(("k",), "float64", "nats", "||Hv - lambda v||: an eigenvalue lies within it"),
+        "eigenvalue_se": Array(("k",), "float64", "nats", "standard error of the eigenvalue over examples"),
+        "gauss_newton": Array(("k",), "float64", "nats", "v'Gv: the Gauss-Newton part of the eigenvalue"),
+        "gradient_projection": Array(("k",), "float64", "nats", "g'v: the loss's slope along the eigenvector"),
+        "pair_status": Array(
+            ("k",),
+            "uint8",
+            "code",
+            "whether the pair reached the tolerance",
+            codes={0: "not converged", 1: "converged", 2: "at precision limit"},
+        ),
+        "eigenvectors": Array(("m", "P"), "float32", "1", "unit eigenvectors of the first m pairs"),
+    },
+    attributes={
+        **COMMON,
+        "eps": Attribute("number", "radius of the attack, pixel units of [0, 1]"),
+        "loss": Attribute("number", "mean loss at the weights, nats"),
+        "gradient_norm": Attribute("number", "norm of the gradient at the weights"),
+        "hvps": Attribute("integer", "Hessian products spent"),
+        "method": Attribute("text", "the solver"),
+        "which": Attribute("text", "which end of the spectrum, as in SciPy", choices=("la", "lm", "sa")),
+        "tol": Attribute("number", "residual asked for, relative to the pair's own |lambda|"),
+        "guard_passed": Attribute("flag", "whether the search for skipped pairs found none", optional=True),
+        "orthogonality": Attribute("number", "largest |v_i'v_j| of two eigenvectors"),
+        "loss_se": Attribute("number", "standard error of the loss over examples", required=False),
+        "error_rate": Attribute("number", "fraction of the attacked examples that are wrong", required=False),
+        "classes": Attribute("integer", "classes of the data", required=False, optional=True),
+        "collapsed": Attribute("flag", "whether the net is a constant classifier", required=False, optional=True),
+    },
+)
+
+KINDS: dict[str, Kind] = {"hessian": HESSIAN}
+
+
+def find_kind(name: Any) -> Kind:
+    """Return the kind called `name`; raise ResultError with the nearest names."""
+    if not isinstance(name, str) or name not in KINDS:
+        raise ResultError(f"{name!r} is no kind of result that this version knows; {nearest(str(name), KINDS)}")
+    return KINDS[name]
+
+
+def canonical_arrays(kind: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays in the kind's order and dtypes; raise ResultError naming the array, what came, what was wanted.
+
+    Sizes are checked too: every dimension has one size, whichever arrays it appears in.
+    """
+    wanted = find_kind(kind).arrays
+    for name in arrays:
+        if name not in wanted:
+            raise ResultError(f"{name!r} is no array of a {kind} result; {nearest(name, wanted)}")
+    found: dict[str, np.ndarray] = {}
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, spec in wanted.items():
+        if name not in arrays:
+            if spec.required:
+                raise ResultError(f"a {kind} result lacks the array {name!r}; wanted {describe_array(spec)}")
+            continue
+        array = _with_dtype(name, arrays[name], spec)
+        check_shape(name, array.shape, spec, sizes)
+        for code in np.unique(array) if spec.codes else ():
+            if int(code) not in spec.codes:
+                known = ", ".join(f"{value} ({word})" for value, word in spec.codes.items())
+                raise ResultError(f"{name} holds the code {code}; wanted {known}")
+        found[name] = array
+    return found
+
+
+def canonical_attributes(kind: str, attrs: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the attributes as plain values, the kind's own first; raise ResultError where one is of a wrong type.
+
+    Missing ones are let pass (see `check_complete`), and so are attributes that the kind does not name.
+    """
+    wanted = find_kind(kind).attributes
+    found: dict[str, Value] = {}
+    for name in sorted(attrs, key=lambda key: (list(wanted).index(key) if key in wanted else len(wanted), key)):
+        spec = wanted.get(name, Attribute("any", "", optional=True))
+        value = plain(name, attrs[name], spec.type)
+        if value is None and not spec.optional:
+            raise ResultError(f"attribute {name!r} is None; wanted {spec.type}: {spec.meaning}")
+        if spec.choices and value not in spec.choices:
+            raise ResultError(f"attribute {name!r} = {value!r}; wanted one of {', '.join(spec.choices)}")
+        found[name] = value
+    return found
+
+
+def check_complete(kind: str, attrs: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise ResultError, naming them, where required attributes are missing or contradict the arrays."""
+    spec = find_kind(kind)
+    missing = [name for name, attribute in spec.attributes.items() if attribute.required and name not in attrs]
+    if missing:
+        raise ResultError(f"a {kind} result lacks the attributes {', '.join(missing)}; a file has to explain itself")
+    for name, array in arrays.items():
+        dims = spec.arrays[name].dims
+        if "P" in dims and array.shape[dims.index("P")] != attrs["n_parameters"]:
+            raise ResultError(
+                f"{name} spans P = {array.shape[dims.index('P')]} parameters; n_parameters says {attrs['n_parameters']}"
+            )
+
+
+def check_shape(name: str, shape: tuple[int, ...], spec: Array, sizes: dict[str, tuple[int, str]]) -> None:
+    """Raise ResultError unless `shape` fits the dimensions; `sizes` maps each to (size, array that set it)."""
+    if len(shape) != len(spec.dims):
+        raise ResultError(f"{name} has shape {shape}; wanted ({', '.join(spec.dims)})")
+    for dim, size in zip(spec.dims, shape, strict=True):
+        known, setter = sizes.setdefault(dim, (size, name))
+        if size != known:
+            raise ResultError(f"{name} has {dim} = {size}; wanted {dim} = {known}, as in {setter}")
+
+
+def describe_array(spec: Array) -> str:
+    """Say what an array is: dtype, dimensions and meaning."""
+    return f"{spec.dtype} ({', '.join(spec.dims)}), {spec.meaning}"
+
+
+def _with_dtype(name: str, value: Any, spec: Array) -> np.ndarray:
+    array = np.asarray(value)
+    wanted = np.dtype(spec.dtype)
+    if array.dtype.kind not in "biuf" or (wanted.kind in "iu" and array.dtype.kind == "f"):
+        raise ResultError(f"{name} is of dtype {array.dtype}; wanted {spec.dtype}")
+    # A copy: a result that shares memory with the solver's buffers would change under its owner.
+    cast = array.astype(wanted, order="C")
+    if wanted.kind in "iu" and not np.array_equal(cast, array):
+        raise ResultError(f"{name} holds values outside {spec.dtype}")
+    return cast

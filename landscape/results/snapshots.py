@@ -1,0 +1,90 @@
+"""The state of an unfinished computation (FILE.h5.partial): replaced whole, checked on reading, bound to its settings.
+
+A crash at any moment leaves the previous snapshot or the new one. Arrays carry a CRC-32, so that a solver never goes on
+from a basis that a disk has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import ResultError
+from ..files import atomic_path
+from .store import open_to_read, open_to_write, own_dataset
+from .values import jsonable
+
+SNAPSHOT_VERSION = 1
+
+
+def snapshot_path(path: str | Path) -> Path:
+    """Return where the computation of the result at `path` keeps its snapshot: `path` with .partial behind."""
+    path = Path(path)
+    return path.with_name(path.name + ".partial")
+
+
+def write_snapshot(
+    path: str | Path, arrays: Mapping[str, np.ndarray], attrs: Mapping[str, Any], *, identity: Mapping[str, Any]
+) -> Path:
+    """Replace the snapshot at `path` by these arrays (any numeric dtype and shape) and attributes (what JSON holds).
+
+    `identity` holds the settings that the state belongs to: checkpoint, examples, budget, solver. Raises LandscapeError
+    where the path cannot be written.
+    """
+    path = Path(path)
+    with atomic_path(path, overwrite=True) as temporary, open_to_write(temporary) as file:
+        file.attrs["kind"] = "snapshot"
+        file.attrs["schema_version"] = np.int64(SNAPSHOT_VERSION)
+        file.attrs["identity"] = json.dumps(jsonable("identity", identity), sort_keys=True)
+        file.attrs["attrs"] = json.dumps(jsonable("attrs", attrs))
+        for name, array in arrays.items():
+            array = np.ascontiguousarray(array).reshape(np.shape(array))  # ascontiguousarray makes a scalar a vector
+            if array.dtype.kind not in "biuf":
+                raise ResultError(f"{name} is of dtype {array.dtype}; wanted numbers")
+            file.create_dataset(name, data=array).attrs["crc32"] = np.int64(_crc32(array))
+    return path
+
+
+def read_snapshot(
+    path: str | Path, *, identity: Mapping[str, Any] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays and the attributes of a snapshot.
+
+    Raises ResultError where it is missing, damaged or no snapshot, and, naming the settings that differ, where
+    `identity` is given and is not the snapshot's own; the caller may then begin afresh.
+    """
+    with open_to_read(path) as file:
+        if file.attrs.get("kind") != "snapshot" or file.attrs.get("schema_version") != SNAPSHOT_VERSION:
+            raise ResultError(f"{path} is no snapshot that this version can resume; delete it to begin afresh")
+        own = json.loads(file.attrs["identity"])
+        if identity is not None:
+            _check_identity(path, own, jsonable("identity", identity))
+        attrs = json.loads(file.attrs["attrs"])
+        return {name: _read_array(file, name, path) for name in file}, attrs
+
+
+def _read_array(file: h5py.File, name: str, path: str | Path) -> np.ndarray:
+    dataset = own_dataset(file, name)
+    assert dataset is not None
+    array = np.asarray(dataset[()])
+    if array.dtype.kind not in "biuf" or _crc32(array) != dataset.attrs.get("crc32"):
+        raise ResultError(f"{path} is damaged ({name} fails its checksum); delete it to begin afresh")
+    return array
+
+
+def _check_identity(path: str | Path, own: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    differing = [key for key in sorted({*own, *asked}) if own.get(key) != asked.get(key)]
+    if differing:
+        shown = "; ".join(f"{key} was {own.get(key)!r}, now {asked.get(key)!r}" for key in differing[:3])
+        raise ResultError(f"{path} belongs to other settings ({shown}); give another --out, or delete it")
+
+
+def _crc32(array: np.ndarray) -> int:
+    flat = array.reshape(-1).view(np.uint8) if array.size else array.reshape(-1)
+    return zlib.crc32(flat.data)

@@ -1,0 +1,248 @@
+"""A result as one HDF5 file: written whole or not at all, read by h5py, xarray and netCDF, and read with suspicion.
+
+Every dimension has a scale. A counted dimension (k, m) holds 1, 2, ...; P, the parameters of a net, follows netCDF's
+convention for a dimension without a variable: a scale whose values are never stored, so that it takes no room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import ResultError
+from ..files import atomic_path
+from ..spec import nearest
+from . import schema
+from .result import Result
+from .values import Value, decode, encode
+
+SNAPSHOT = "snapshot"  # the `kind` of an unfinished computation's file
+
+_BARE_SCALE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
+# Deflate cannot pack more than 1032 bytes into one: a file that claims a larger ratio (h5repack compresses) is forged.
+_MOST_PACKED = 1032
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
+
+
+def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a result to `path`, atomically, and return the path.
+
+    Raises ResultError where the result is incomplete or has changed out of its schema, LandscapeError where the path
+    exists (unless `overwrite`) or cannot be written.
+    """
+    path = Path(path)
+    arrays = schema.canonical_arrays(result.kind, result.arrays)
+    attrs = schema.canonical_attributes(result.kind, result.attrs)
+    schema.check_complete(result.kind, attrs, arrays)
+    kind = schema.find_kind(result.kind)
+    with atomic_path(path, overwrite=overwrite) as temporary, open_to_write(temporary) as file:
+        file.attrs["kind"] = result.kind
+        file.attrs["schema_version"] = np.int64(schema.SCHEMA_VERSION)
+        for name, value in attrs.items():
+            file.attrs[name] = encode(value, _type(kind, name))
+        for name, array in arrays.items():
+            spec = kind.arrays[name]
+            dataset = file.create_dataset(name, data=array)
+            dataset.attrs["units"] = spec.units
+            dataset.attrs["long_name"] = spec.meaning
+            for number, meaning in spec.codes.items():
+                dataset.attrs[f"code_{number}"] = meaning
+        _write_scales(file, kind, arrays)
+    return path
+
+
+def read_result(path: str | Path, *, only: Iterable[str] | None = None) -> Result:
+    """Read a result; with `only`, of its arrays those named (eigenvectors are large, and a figure needs none).
+
+    Raises ResultError, in one sentence, where the path is missing, a folder, no HDF5, truncated or damaged, of another
+    schema, or lacks an array or an attribute.
+    """
+    with open_to_read(path) as file:
+        kind_name = _kind_of(file, path)
+        kind = schema.find_kind(kind_name)
+        attrs = _read_attributes(file, kind)
+        wanted = set(kind.arrays if only is None else only)
+        if unknown := wanted - set(kind.arrays):
+            raise ResultError(f"{unknown.pop()!r} is no array of a {kind_name} result; {nearest('', kind.arrays)}")
+        arrays: dict[str, np.ndarray] = {}
+        for name, dataset in _datasets(file, kind).items():
+            if name in wanted:
+                arrays[name] = dataset[()]
+        attrs = schema.canonical_attributes(kind_name, attrs)
+        schema.check_complete(kind_name, attrs, arrays)
+        return Result._as_read(kind_name, arrays, attrs)
+
+
+def read_kind(path: str | Path) -> str:
+    """Return the kind of a result file, whatever else it holds; raise ResultError where it is no result of ours."""
+    with open_to_read(path) as file:
+        return _kind_of(file, path)
+
+
+def array_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array in a result file, without reading them."""
+    with open_to_read(path) as file:
+        kind = schema.find_kind(_kind_of(file, path))
+        return {name: dataset.shape for name, dataset in _datasets(file, kind).items()}
+
+
+def coordinates(kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the values 1, 2, ... of every counted dimension (not of P, nor of one that an array gives its values)."""
+    return {
+        dim: np.arange(1, size + 1)
+        for dim, size in _sizes(kind, arrays).items()
+        if dim not in kind.bare and dim not in kind.arrays
+    }
+
+
+def attributes_in_file(kind_name: str, attrs: Mapping[str, Value]) -> dict[str, Any]:
+    """Return attributes in netCDF's types: truth values as 0 or 1, dicts as JSON, None as an empty text."""
+    kind = schema.find_kind(kind_name)
+    return {
+        "kind": kind_name,
+        "schema_version": schema.SCHEMA_VERSION,
+        **{name: "" if value is None else encode(value, _type(kind, name)) for name, value in attrs.items()},
+    }
+
+
+@contextlib.contextmanager
+def open_to_write(path: Path) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file; a failure of the disk becomes an OSError that says why, also where h5py hides it."""
+    try:
+        # Creation order keeps the attributes in the schema's order, so that a listing reads from general to special.
+        with h5py.File(path, "w", track_order=True) as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None and isinstance(error, RuntimeError):
+            raise
+        code = int(number[1]) if number else (getattr(error, "errno", None) or errno.EIO)
+        raise OSError(code, os.strerror(code)) from error
+
+
+@contextlib.contextmanager
+def open_to_read(path: str | Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to read; whatever is wrong with it, here or in the block, becomes one ResultError."""
+    path = Path(path)
+    if path.is_dir():
+        raise ResultError(f"{path} is a folder; name a result file (.h5)")
+    if not path.exists():
+        raise ResultError(f"{path} is not there; name a result file (.h5) that a landscape command wrote")
+    try:
+        if path.stat().st_size == 0:
+            raise ResultError(f"{path} is empty; run the command that should have written it again")
+        with h5py.File(path, "r", locking="best-effort") as file:
+            yield file
+    except ResultError as error:
+        raise error if str(path) in str(error) else ResultError(f"{path}: {error}") from error
+    except _DAMAGE as error:
+        raise ResultError(f"{path} {_trouble(path, error)}") from error
+
+
+def _trouble(path: Path, error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, PermissionError):
+        return "cannot be read: permission denied"
+    if "truncated" in text:
+        return f"is truncated ({path.stat().st_size} bytes are left); run the command that wrote it again"
+    if "signature not found" in text:
+        with open(path, "rb") as file:
+            start = file.read(16)
+        return f"is no HDF5 file (it begins with {start!r}); wanted a result that a landscape command wrote"
+    return f"is damaged ({text.splitlines()[0] if text else type(error).__name__}); run the command that wrote it again"
+
+
+def _kind_of(file: h5py.File, path: str | Path) -> str:
+    if "kind" not in file.attrs or "schema_version" not in file.attrs:
+        raise ResultError(f"{path} is HDF5, but no result of ours: it lacks the attributes kind and schema_version")
+    kind = decode("kind", file.attrs["kind"], "text")
+    version = decode("schema_version", file.attrs["schema_version"], "integer")
+    if kind == SNAPSHOT:
+        raise ResultError(f"{path} is an unfinished computation; repeat the command that began it, and it goes on")
+    if version != schema.SCHEMA_VERSION:
+        raise ResultError(
+            f"{path} has schema {version}; wanted {schema.SCHEMA_VERSION}: read it with the landscape that wrote it"
+        )
+    schema.find_kind(kind)
+    assert isinstance(kind, str)
+    return kind
+
+
+def _read_attributes(file: h5py.File, kind: schema.Kind) -> dict[str, Value]:
+    ours = [name for name in file.attrs if name not in ("kind", "schema_version") and not name.startswith("_NC")]
+    return {name: decode(name, file.attrs[name], _type(kind, name)) for name in ours}
+
+
+def _datasets(file: h5py.File, kind: schema.Kind) -> dict[str, h5py.Dataset]:
+    """Return the kind's datasets, each checked for its type, its shape, and that the file can hold what it claims."""
+    found: dict[str, h5py.Dataset] = {}
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, spec in kind.arrays.items():
+        dataset = own_dataset(file, name)
+        if dataset is None:
+            if spec.required:
+                raise ResultError(f"it lacks the array {name!r}; wanted {schema.describe_array(spec)}")
+            continue
+        if dataset.dtype != np.dtype(spec.dtype):
+            raise ResultError(f"{name} is of dtype {dataset.dtype}; wanted {spec.dtype}")
+        schema.check_shape(name, dataset.shape, spec, sizes)
+        found[name] = dataset
+    for name in file:
+        if name not in kind.arrays and name not in sizes:
+            raise ResultError(f"{name!r} is no array of this kind; {nearest(name, kind.arrays)}")
+    return found
+
+
+def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
+    """Return a dataset that lies in the file itself, or None where there is none.
+
+    Raises ResultError where the name leads out of the file (a soft or external link, external or virtual storage) or
+    where the dataset claims more than the file can hold.
+    """
+    link = file.get(name, getlink=True)
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+        raise ResultError(f"{name} is a link or a group; wanted an array in the file itself")
+    dataset: h5py.Dataset = file[name]
+    if dataset.external or dataset.is_virtual:
+        raise ResultError(f"{name} lies in another file; wanted an array in the file itself")
+    held = min(dataset.id.get_storage_size(), os.path.getsize(file.filename))
+    if dataset.nbytes > held * _MOST_PACKED:
+        raise ResultError(f"{name} claims {dataset.nbytes} bytes with {held} stored; the file is damaged or forged")
+    return dataset
+
+
+def _write_scales(file: h5py.File, kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> None:
+    values = coordinates(kind, arrays)
+    for dim, size in _sizes(kind, arrays).items():
+        if dim in values:
+            file.create_dataset(dim, data=values[dim]).make_scale(dim)
+        elif dim in kind.bare:
+            file.create_dataset(dim, shape=(size,), dtype=">f4").make_scale(_BARE_SCALE.format(size))
+        else:
+            file[dim].make_scale(dim)
+    for name in arrays:
+        for axis, dim in enumerate(kind.arrays[name].dims):
+            if dim != name:  # a scale has no scale
+                file[name].dims[axis].attach_scale(file[dim])
+
+
+def _sizes(kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {
+        dim: size
+        for name, array in arrays.items()
+        for dim, size in zip(kind.arrays[name].dims, array.shape, strict=True)
+    }
+
+
+def _type(kind: schema.Kind, name: str) -> str:
+    return kind.attributes[name].type if name in kind.attributes else "any"

@@ -1,0 +1,62 @@
+"""Made-up results for the tests of files and pictures: the shape and the size of real ones, numbers from formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from landscape.results import Result
+
+
+def hessian(*, k: int = 20, m: int = 2, n_parameters: int = 1_000, top: float = 40.0, **attrs: Any) -> Result:
+    """Return a Hessian result with eigenvalues top / i^0.8; `attrs` replace attributes, or arrays by their names."""
+    index = np.arange(1, k + 1)
+    values = top / index**0.8
+    vectors = np.random.default_rng(0).standard_normal((m, n_parameters))
+    arrays = {
+        "eigenvalues": values,
+        "residuals": 4e-4 * values,
+        "eigenvalue_se": 0.06 * values,
+        "gauss_newton": 0.98 * values,
+        "gradient_projection": 1e-3 / index,
+        "pair_status": np.ones(k, dtype=np.uint8),
+        "eigenvectors": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+    }
+    values_of = {
+        "status": "complete",
+        "command": "landscape hessian net.pt --eps 0.1",
+        "created": "2026-01-02T03:04:05+00:00",
+        "landscape_version": "0.1.0",
+        "torch_version": "2.13.0",
+        "device": "cpu",
+        "seed": 0,
+        "checkpoint": "runs/net.pt",
+        "checkpoint_sha256": "ab" * 32,
+        "training": {"eps": 0.1, "seed": 0, "epochs": 20, "optimizer": "adam", "lr": 1e-3, "final": {"loss": None}},
+        "data_sha256": "cd" * 32,
+        "model": "lenet:width=4,input=1x28x28,classes=10",
+        "data": "mnist",
+        "split": "train",
+        "n_examples": 2_000,
+        "n_parameters": n_parameters,
+        "norm": "linf",
+        "train_eps": 0.1,
+        "attack": "pgd:steps=10,rel_step=0.25,restarts=1",
+        "adversary": "frozen",
+        "batchnorm": "none",
+        "wall_seconds": 12.5,
+        "eps": 0.1,
+        "loss": 0.31,
+        "gradient_norm": 0.02,
+        "hvps": 231,
+        "method": "lanczos",
+        "which": "la",
+        "tol": 1e-3,
+        "guard_passed": True,
+        "orthogonality": 3e-15,
+        "error_rate": 0.09,
+    }
+    for name, value in attrs.items():
+        (arrays if name in arrays else values_of)[name] = value
+    return Result("hessian", arrays, values_of)
