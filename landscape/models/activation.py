@@ -1,4 +1,4 @@
-"""The activations that a net may be built with; the smooth ones are for theory that needs second derivatives everywhere."""
+"""The activations that a net may be built with; smooth ones have second derivatives everywhere."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class LeNet(nn.Module):
         self.activation = activation
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, K) of images (N, C, H, W)."""
         x = functional.max_pool2d(self.activation(self.conv1(images)), 2)
         x = functional.max_pool2d(self.activation(self.conv2(x)), 2)
         x = self.activation(self.fc1(torch.flatten(x, 1)))
-        logits: Tensor = self.fc2(x)
-        return logits
+        return self.fc2(x)

@@ -15,5 +15,5 @@ class LinearSoftmax(nn.Module):
         self.classifier = nn.Linear(channels * height * across, classes, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(torch.flatten(images, 1))
-        return logits
+        """Return the logits (N, K) of images (N, C, H, W)."""
+        return self.classifier(torch.flatten(images, 1))

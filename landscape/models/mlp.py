@@ -23,8 +23,8 @@ class MLP(nn.Module):
         self.activation = activation
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, K) of images (N, C, H, W)."""
         x = torch.flatten(images, 1)
         for number in range(1, self.depth):
             x = self.activation(self.get_submodule(f"fc{number}")(x))
-        logits: Tensor = self.get_submodule(f"fc{self.depth}")(x)
-        return logits
+        return self.get_submodule(f"fc{self.depth}")(x)

@@ -25,7 +25,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net by name: the class that builds it, its own settings, and the image shape (C, H, W) that it was published for."""
+    """A net by name: its class, its own settings, and the image shape (C, H, W) that it was published for."""
 
     build: Callable[..., nn.Module]
     settings: dict[str, Setting]
@@ -61,7 +61,7 @@ def build_model(
     if seed is None:
         return construct(), resolved
     with torch.random.fork_rng(devices=[]):
-        # Only the CPU generator: torch.manual_seed would move those of other devices too, and nets are built on the CPU.
+        # Nets are built on the CPU; torch.manual_seed would move the generators of other devices too.
         torch.default_generator.manual_seed(stream_key(seed, "init") & (2**63 - 1))
         return construct(), resolved
 

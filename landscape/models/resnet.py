@@ -22,9 +22,9 @@ class BasicBlock(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the map (N, B, H/stride, W/stride) of a map (N, A, H, W)."""
         inner = self.activation(self.bn1(self.conv1(x)))
-        out: Tensor = self.activation(self.bn2(self.conv2(inner)) + self.shortcut(x))
-        return out
+        return self.activation(self.bn2(self.conv2(inner)) + self.shortcut(x))
 
 
 class ResNet18(nn.Module):
@@ -48,10 +48,10 @@ class ResNet18(nn.Module):
         self.activation = activation
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, K) of images (N, C, H, W)."""
         x = self.activation(self.bn1(self.conv1(images)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        logits: Tensor = self.classifier(x.mean((2, 3)))
-        return logits
+        return self.classifier(x.mean((2, 3)))
 
 
 def _stage(channels_in: int, channels: int, stride: int, activation: nn.Module) -> nn.Sequential:

@@ -17,7 +17,7 @@ Value = int | float | bool | str | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its default, how its text is read (name, text) -> value, and whether a resolved spec always says it."""
+    """One setting: its default, its reader (name, text) -> value, and whether a resolved spec always says it."""
 
     default: Value
     read: Callable[[str, str], Value]
@@ -40,7 +40,7 @@ def read_shape(name: str, text: str) -> tuple[int, int, int]:
     """Read the shape (C, H, W) of an image, written CxHxW."""
     sizes = text.split("x")
     if len(sizes) != 3:
-        raise UsageError(f"{name} = {text!r} is no image shape; write channels x height x width, such as {name}=3x32x32")
+        raise UsageError(f"{name} = {text!r} is no image shape; write CxHxW, such as {name}=3x32x32")
     channels, height, across = (read_count(name, part) for part in sizes)
     return channels, height, across
 

@@ -34,5 +34,5 @@ class VGG16(nn.Module):
         self.classifier = nn.Linear(channels, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.feature_extractor(images).mean((2, 3)))
-        return logits
+        """Return the logits (N, K) of images (N, C, H, W)."""
+        return self.classifier(self.feature_extractor(images).mean((2, 3)))
