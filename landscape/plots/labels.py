@@ -68,11 +68,13 @@ def group(results: Sequence[Result]) -> list[Curve]:
     return [Curve(tuple(members), label) for members, label in zip(ordered, counted, strict=True)]
 
 
-def eps_label(result: Result) -> str:
-    """Return "ε = 8/255", with the training radius where it is another."""
-    eps, trained = _float(result, "eps"), _float(result, "train_eps")
-    label = f"ε = {format_eps(eps)}"
-    return label if math.isnan(trained) or trained == eps else f"{label} (trained at {format_eps(trained)})"
+def eps_labels(results: Sequence[Result]) -> list[str]:
+    """Return "ε = 8/255" for each result; with the training radius for all as soon as one was trained at another."""
+    pairs = [(_float(result, "eps"), _float(result, "train_eps")) for result in results]
+    told = any(trained != eps and not math.isnan(trained) for eps, trained in pairs)
+    return [
+        f"ε = {format_eps(eps)}" + (f" (trained at {format_eps(trained)})" if told else "") for eps, trained in pairs
+    ]
 
 
 def footnote(results: Sequence[Result]) -> str:
@@ -84,8 +86,8 @@ def footnote(results: Sequence[Result]) -> str:
         f"{_all(results, 'norm', _norm)} ε = {', '.join(_distinct(results, 'eps', format_eps))}",
     ]
     if attacked:
-        parts += [_all(attacked, "attack"), f"adversary {_all(attacked, 'adversary')}"]
-    return "; ".join([*parts, f"BatchNorm {_all(results, 'batchnorm')}"])
+        parts += [_all(attacked, "attack", _attack), f"adversary {_all(attacked, 'adversary')}"]
+    return "; ".join([*parts, _all(results, "batchnorm", _batchnorm)])
 
 
 def _settings_key(result: Result) -> str:
@@ -101,7 +103,7 @@ _RECIPE = {
 
 
 def _told_apart(results: Sequence[Result]) -> list[str]:
-    labels = [eps_label(result) for result in results]
+    labels = eps_labels(results)
     for telling in _TELLING:
         if len(set(labels)) == len(labels):
             break
@@ -133,6 +135,25 @@ def _short_spec(spec: Any) -> str:
     head, _, tail = show(spec).partition(":")
     kept = [part for part in tail.split(",") if part.partition("=")[0] not in ("", "input", "classes")]
     return f"{head}:{','.join(kept)}" if kept else head
+
+
+def _attack(attack: Any) -> str:
+    """Return "PGD-10 (step 0.25 ε)" for pgd:steps=10,rel_step=0.25,restarts=1, and any other attack as it is."""
+    head, _, tail = show(attack).partition(":")
+    settings = dict(part.split("=", 1) for part in tail.split(",") if "=" in part)
+    if head != "pgd" or "steps" not in settings:
+        return show(attack)
+    notes = []
+    if "step" in settings or "rel_step" in settings:
+        notes.append(f"step {settings['step']}" if "step" in settings else f"step {settings['rel_step']} ε")
+    if settings.get("restarts", "1") != "1":
+        notes.append(f"{settings['restarts']} restarts")
+    notes += [f"{key} {settings[key]}" for key in ("start", "keep") if key in settings]
+    return f"PGD-{settings['steps']}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _batchnorm(policy: Any) -> str:
+    return "no BatchNorm" if policy == "none" else f"BatchNorm {show(policy)}"
 
 
 def _norm(norm: Any) -> str:

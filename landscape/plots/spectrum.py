@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from ..errors import ResultError
 from ..results.caveats import caveats
@@ -16,8 +14,9 @@ from ..results.result import Result
 from . import style
 from .labels import Curve, footnote, group
 
+Dashes = tuple[float, tuple[float, ...]]  # offset, and lengths of ink and gap
 POSITIVE, NEGATIVE = "o", "v"  # a logarithmic axis shows |lambda|; the sign is in the marker
-_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
 def figure_spectrum(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
@@ -26,24 +25,17 @@ def figure_spectrum(results: Sequence[Result], *, width: float = style.SINGLE) -
         figure = style.new_figure(width, 0.5 * style.SINGLE + 0.35 * width)
         ax = figure.add_subplot()
         draw_spectrum(ax, results)
-        characters = int(width * 72 / (0.52 * style.NOTE_SIZE))  # of an average width of half the type's size
         if stamped := stamps(results):
-            lines = [
-                line for stamp in stamped for line in textwrap.wrap(stamp, characters - 2, subsequent_indent="   ")
-            ]
-            figure.suptitle(
-                "\n".join(lines), x=0.02, ha="left", fontsize=style.NOTE_SIZE + 0.5, weight="bold", color=style.ALARM
-            )
-        note = "\n".join(textwrap.wrap(f"{footnote(results)}. {errors_note(results)}", characters))
-        figure.supxlabel(note, x=0.02, ha="left", fontsize=style.NOTE_SIZE, color=style.GREY)
+            style.stamp(figure, stamped)
+        style.annotate(figure, f"{footnote(results)}. {errors_note(results)}")
     return figure
 
 
 def draw_spectrum(ax: Axes, results: Sequence[Result]) -> None:
     """Draw |lambda_i| against i = 1..k on a logarithmic axis, one curve per result, coloured by eps.
 
-    Thin bars are the standard error over examples, wide caps the residual of the pair. Hollow markers are pairs that
-    did not converge, triangles negative eigenvalues; zeros sit on the axis as crosses. Results that differ in the
+    Thin bars are the standard error over examples, broad pale ones the residual of the pair. Hollow markers are pairs
+    that did not converge, triangles negative eigenvalues; zeros sit on the axis as crosses. Results that differ in the
     training seed alone share a colour and a label, and a heavy line through their medians.
     """
     if not results:
@@ -57,10 +49,13 @@ def draw_spectrum(ax: Axes, results: Sequence[Result]) -> None:
         used[curve.eps] += 1
         _draw_curve(ax, curve, colours[curve.eps], dashes)
     _limit(ax, results)
-    _legend(ax, results, len(curves))
-    ax.set_xlabel("index of the eigenvalue")
-    ax.set_ylabel(r"$|\lambda|$ of the Hessian" if _any(results, np.less) else r"$\lambda$ of the Hessian")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    _legend(ax, results)
+    ax.set_xlabel("index")
+    ax.set_ylabel("|Hessian eigenvalue|" if _any(results, np.less) else "Hessian eigenvalue")
+    most = max(result.arrays["eigenvalues"].size for result in results)
+    ax.set_xlim(1 - 0.03 * most, most + 0.03 * most)
+    step = max(1, round(most / 20) * 5) if most > 6 else 1
+    ax.set_xticks([1, *range(step if step > 1 else 2, most + 1, step)])
 
 
 def stamps(results: Sequence[Result]) -> list[str]:
@@ -83,7 +78,7 @@ def errors_note(results: Sequence[Result]) -> str:
     ]
     parts = ["Bars: ± standard error over examples"]
     if worst:
-        parts.append(f"wide caps: solver's residual, at most {_short(max(worst))} |λ|")
+        parts.append(f"broad pale bars: solver's residual, at most {_short(max(worst))} |λ|")
     if limited := sum(int(np.sum(result.arrays["pair_status"] == 2)) for result in results):
         parts.append(f"{limited} pairs at the precision of the product")
     if any(result.attrs.get("guard_passed") is None for result in results):
@@ -91,48 +86,40 @@ def errors_note(results: Sequence[Result]) -> str:
     return "; ".join(parts) + "."
 
 
-def _draw_curve(
-    ax: Axes, curve: Curve, colour: tuple[float, float, float, float], dashes: str | tuple[int, tuple[float, ...]]
-) -> None:
+def _draw_curve(ax: Axes, curve: Curve, colour: style.Colour, dashes: Dashes) -> None:
     several = len(curve.results) > 1
     for result in curve.results:
         values = result.arrays["eigenvalues"]
         index = np.arange(1, values.size + 1)
-        alone = {} if several else {"label": curve.label}
         ax.plot(
-            index, np.abs(values), color=colour, linestyle=dashes, linewidth=0.5 if several else 1.0, gid="eigenvalues",
-            alpha=0.5 if several else 1.0, **alone,
+            index, np.abs(values), color=colour, linestyle=dashes, gid="eigenvalues", linewidth=0.5 if several else 1.0,
+            alpha=0.5 if several else 1.0, label="_run" if several else curve.label,
         )  # fmt: skip
         _draw_errors(ax, index, result, colour)
         _draw_markers(ax, index, result, colour)
     if several:
         size = min(result.arrays["eigenvalues"].size for result in curve.results)
         median = np.median([np.abs(result.arrays["eigenvalues"][:size]) for result in curve.results], axis=0)
-        ax.plot(
-            np.arange(1, size + 1),
-            median,
-            color=colour,
-            linestyle=dashes,
-            linewidth=1.6,
-            label=curve.label,
-            gid="median",
+        line = Line2D(
+            index[:size], median, color=colour, linestyle=dashes, linewidth=1.6, label=curve.label, gid="median"
         )
+        ax.add_line(line)
 
 
-def _draw_errors(ax: Axes, index: np.ndarray, result: Result, colour: tuple[float, ...]) -> None:
+def _draw_errors(ax: Axes, index: np.ndarray, result: Result, colour: style.Colour) -> None:
     centre = np.abs(result.arrays["eigenvalues"])
-    for name, cap, line in (("eigenvalue_se", 0.0, 0.7), ("residuals", 2.6, 0.9)):
+    for name, line, alpha in (("eigenvalue_se", 0.6, 1.0), ("residuals", 2.6, 0.35)):
         errors = result.arrays[name]
         known = np.isfinite(errors) & (errors > 0) & (centre > 0)
         if known.any():
             bars = ax.errorbar(
                 index[known], centre[known], yerr=errors[known], fmt="none", ecolor=colour, elinewidth=line,
-                capsize=cap, capthick=line, zorder=2.2,
+                alpha=alpha, zorder=2.2,
             )  # fmt: skip
             bars.lines[2][0].set_gid(name)
 
 
-def _draw_markers(ax: Axes, index: np.ndarray, result: Result, colour: tuple[float, ...]) -> None:
+def _draw_markers(ax: Axes, index: np.ndarray, result: Result, colour: style.Colour) -> None:
     values = result.arrays["eigenvalues"]
     hollow = result.arrays["pair_status"] == 0
     for sign, marker in ((values > 0, POSITIVE), (values < 0, NEGATIVE)):
@@ -158,22 +145,23 @@ def _limit(ax: Axes, results: Sequence[Result]) -> None:
     if shown.any():
         low = np.where(errors < 0.9 * sizes, sizes - errors, 0.5 * sizes)[shown].min()
         ax.set_ylim(low / 1.25, (sizes + errors)[shown].max() * 1.25)
-    most = max(result.arrays["eigenvalues"].size for result in results)
-    ax.set_xlim(1 - 0.03 * most, most + 0.03 * most)
 
 
-def _legend(ax: Axes, results: Sequence[Result], curves: int) -> None:
+def _legend(ax: Axes, results: Sequence[Result]) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    for shown, label, look in (
-        (_any(results, np.less), "λ < 0 (|λ| drawn)", {"marker": NEGATIVE, "markerfacecolor": style.INK}),
-        (any((result.arrays["pair_status"] == 0).any() for result in results), "not converged",
-         {"marker": POSITIVE, "markerfacecolor": "white"}),
-        (_any(results, np.equal), "λ = 0 (on the axis)", {"marker": "x"}),
-    ):  # fmt: skip
+    unconverged = any((result.arrays["pair_status"] == 0).any() for result in results)
+    for shown, label, marker, face in (
+        (_any(results, np.less), "λ < 0, drawn as |λ|", NEGATIVE, style.INK),
+        (unconverged, "not converged", POSITIVE, "white"),
+        (_any(results, np.equal), "λ = 0, on the axis", "x", style.INK),
+    ):
         if shown:
-            handles.append(Line2D([], [], linestyle="none", color=style.INK, markeredgewidth=0.7, **look))
+            look = Line2D([], [], linestyle="none", color=style.INK, markerfacecolor=face, markersize=3, marker=marker)
+            handles.append(look)
             labels.append(label)
-    ax.legend(handles, labels, ncols=2 if len(labels) > 5 else 1, handlelength=1.8, labelspacing=0.3, columnspacing=1.0)
+    # Few entries find room among falling curves; many would cover them, and stand above the axes.
+    place = {"loc": "best"} if len(labels) <= 4 else {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": 2}
+    ax.legend(handles, labels, handlelength=1.8, labelspacing=0.3, columnspacing=1.0, borderaxespad=0.2, **place)
 
 
 def _any(results: Sequence[Result], compare: np.ufunc) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from ..errors import UsageError
 from ..files import atomic_path
@@ -18,9 +19,10 @@ from ..files import atomic_path
 SINGLE, DOUBLE = 3.25, 6.75  # inches: one column of a two-column page, and both
 NOTE_SIZE = 5.5  # points: the footnote and the stamps
 INK, GREY, ALARM = "#222222", "#6e6e6e", "#b3001b"
+Colour = tuple[float, float, float, float]  # red, green, blue, alpha
 FORMATS = (".pdf", ".png", ".svg")
 
-PAPER: dict[str, Any] = {
+PAPER: Any = {  # Any: matplotlib types its settings by a list of their names
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
     "font.size": 8,
@@ -37,7 +39,7 @@ PAPER: dict[str, Any] = {
     "ytick.major.width": 0.6,
     "ytick.minor.width": 0.4,
     "lines.linewidth": 1.0,
-    "lines.markersize": 3.2,
+    "lines.markersize": 2.0,
     "pdf.fonttype": 42,  # TrueType: what publishers accept, and text stays text
     "ps.fonttype": 42,
     "svg.fonttype": "none",
@@ -68,12 +70,25 @@ def new_figure(width: float = SINGLE, height: float | None = None) -> PaperFigur
     return figure
 
 
-def eps_colours(values: Iterable[float]) -> dict[float, tuple[float, float, float, float]]:
+def eps_colours(values: Iterable[float]) -> dict[float, Colour]:
     """Return a colour for each eps, dark to light as it grows, told apart by colour-blind eyes and on grey paper."""
     ordered = sorted(set(values))
     colormap = mpl.colormaps["viridis"]
     # The last fifth of viridis is a yellow that white paper swallows.
     return {eps: colormap(0.8 * rank / max(1, len(ordered) - 1)) for rank, eps in enumerate(ordered)}
+
+
+def stamp(figure: Figure, lines: Iterable[str]) -> None:
+    """Write what a reader must not miss above the axes, one paragraph per line."""
+    size = NOTE_SIZE + 0.5
+    wrapped = [piece for line in lines for piece in _wrapped(figure, line, size)]
+    figure.suptitle("\n".join(wrapped), x=0.02, ha="left", fontsize=size, color=ALARM)
+
+
+def annotate(figure: Figure, text: str) -> None:
+    """Write a footnote under the axes, in as many lines as the width asks for."""
+    lines = _wrapped(figure, text, NOTE_SIZE)
+    figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=NOTE_SIZE, color=GREY)
 
 
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> Path:
@@ -89,6 +104,19 @@ def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> 
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(drawn)
     return path
+
+
+def _wrapped(figure: Figure, text: str, size: float) -> list[str]:
+    """Return the lines of a text that fill the figure's width, measured in the type that they are drawn in."""
+    room = 0.96 * 72 * figure.get_figwidth()
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and TextPath((0, 0), longer, size=size).get_extents().width <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _rendered(figure: Figure, suffix: str, dpi: float | None = None) -> bytes:
