@@ -178,7 +178,9 @@ def rebuild(
     try:
         net.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path} does not load into {resolved}: {error}") from error
+        raise CheckpointError(
+            f"{checkpoint.path} does not load into {resolved}: {' '.join(str(error).split())}"
+        ) from error
     return net.eval(), resolved
 
 
