@@ -1,0 +1,99 @@
+"""What a net makes of examples, clean or attacked, and whether it has stopped telling them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..attacks import PGD
+from ..borrow import evaluating, full_precision
+from ..data import ImageData, select, to_unit
+from ..losses import cross_entropy
+from ..streams import example_streams
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A net's losses (n,) in nats, predicted classes (n,) and the labels (n,) of n examples, on the CPU."""
+
+    losses: Tensor
+    predictions: Tensor
+    labels: Tensor
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, in nats."""
+        return self.losses.mean(dtype=torch.float64).item()
+
+    @property
+    def error(self) -> float:
+        """Fraction of examples that are predicted wrongly."""
+        return (self.predictions != self.labels).double().mean().item()
+
+
+def judge(
+    model: nn.Module,
+    data: ImageData,
+    attack: PGD | None = None,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    batch_size: int = 500,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> Outcome:
+    """Return what a net makes of n examples (None: all), clean or under an attack, in eval mode.
+
+    The examples are the seeded subset that every command takes; each random start follows from (seed, index, restart)
+    alone, so the batch size changes memory and speed only. The net, already on `device`, is returned as it was.
+    """
+    examples = select(data, "all" if n is None else n, seed=seed)
+    dtype = next(model.parameters()).dtype
+    losses, predictions = [], []
+    stage = "clean" if attack is None else "attacked"
+    with evaluating(model), full_precision():
+        for start in range(0, len(examples.labels), batch_size):
+            part = slice(start, start + batch_size)
+            x = to_unit(examples.images[part].to(device), device=device, dtype=dtype)
+            y = examples.labels[part].to(device)
+            if attack is not None:
+                x = attack(model, x, y, noise=partial(_starts, seed, examples.indices[part].numpy()))
+            with torch.no_grad():
+                logits = model(x)
+            losses.append(cross_entropy(logits, y))
+            predictions.append(logits.argmax(1))
+            if progress is not None:
+                progress(f"{data.split} error, {stage}", start + len(y), len(examples.labels))
+    return Outcome(torch.cat(losses).cpu(), torch.cat(predictions).cpu(), examples.labels)
+
+
+def evaluate_error(
+    model: nn.Module, data: ImageData, attack: PGD | None = None, **settings: object
+) -> tuple[float, float]:
+    """Return the mean loss (nats) and the error (fraction) of a net; the settings are those of `judge`."""
+    outcome = judge(model, data, attack, **settings)  # type: ignore[arg-type]  # passed on as they came
+    return outcome.loss, outcome.error
+
+
+def collapsed(outcome: Outcome, *, tolerance: float = 3e-3) -> bool:
+    """Tell whether a net has become a constant classifier: it predicts one class, or its loss is the prior's entropy.
+
+    The entropy (nats) is that of the labels at hand; `tolerance` is the distance from it that still counts. Judge clean
+    examples: an attack can bring the loss of a net that has learnt to any value. Labels of a single class tell nothing.
+    """
+    if len(outcome.labels.unique()) < 2:
+        return False
+    shares = torch.bincount(outcome.labels).double() / len(outcome.labels)
+    entropy = -torch.special.xlogy(shares, shares).sum().item()
+    return len(outcome.predictions.unique()) == 1 or abs(outcome.loss - entropy) <= tolerance
+
+
+def _starts(seed: int, indices: np.ndarray, restart: int) -> list[np.random.Generator]:
+    return example_streams(seed, f"evaluate/restart{restart}", indices)

@@ -1,0 +1,182 @@
+"""The recipe of a training run: every setting that decides its outcome, checked before it starts."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from ..attacks import PGD, make_ball, parse_attack
+from ..errors import UsageError
+from ..spec import nearest, parse_spec
+from ..units import check_eps
+from .schedules import EPS_SCHEDULES, LR_SCHEDULES, eps_at, lr_at, position
+
+OPTIMIZERS = ("adam", "sgd")
+UPDATES = ("epoch", "batch")
+DEFAULT_ATTACK = "pgd:steps=10,rel_step=0.25,restarts=1"
+DEFAULT_LR = {"adam": 1e-3, "sgd": 0.1}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training run; raises UsageError for a value that cannot be meant.
+
+    `eps` is in pixel units of [0, 1]. A warm-up climbs from `eps_start` towards `eps_overshoot`, clipped to `eps`; an
+    overshoot left out is twice `eps` (at most 1 for l-inf), so that a linear warm-up arrives half way and stays.
+    `lr` left out is 1e-3 for Adam and 0.1 for SGD. `momentum` is Adam's beta_1 too, and `weight_decay` is the L2 term
+    of either. The drops of the "step" schedule are fractions of the run. Schedules move by whole epochs, as in the
+    paper, or by "batch". The attack keeps its last iterate unless its text says keep=best; a relative step follows eps
+    through a warm-up, an absolute one stays. `augment` left out crops and flips CIFAR-10 and nothing else.
+    """
+
+    eps: float
+    norm: str = "linf"
+    eps_schedule: str = "constant"
+    eps_overshoot: float | None = None
+    eps_start: float = 0.0
+    epochs: int = 20
+    optimizer: str = "adam"
+    lr: float | None = None
+    lr_schedule: str = "constant"
+    lr_drops: Sequence[float] = (0.5, 0.75)
+    lr_factor: float = 0.1
+    schedule_by: str = "epoch"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    attack: str | PGD = DEFAULT_ATTACK
+    augment: bool | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            _one_of(name, getattr(self, name), known)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            self._set(name, _whole(name, getattr(self, name), least))
+        for name in ("eps", "eps_start", "lr_factor", "momentum", "weight_decay"):
+            self._set(name, _number(name, getattr(self, name)))
+        self._set("lr", DEFAULT_LR[self.optimizer] if self.lr is None else _number("lr", self.lr))
+        if self.lr == 0:
+            raise UsageError("lr = 0 trains nothing; give a positive learning rate, such as 1e-3")
+        if self.momentum >= 1:
+            raise UsageError(f"momentum = {self.momentum:g} never forgets; wanted a number in [0, 1), such as 0.9")
+        self._set("lr_drops", tuple(_number("lr_drops", drop) for drop in self.lr_drops))
+        if any(drop > 1 for drop in self.lr_drops):
+            raise UsageError(f"lr_drops = {self.lr_drops} pass 1; give fractions of the run, such as 0.5 and 0.75")
+        if self.augment not in (None, False, True):
+            raise UsageError(f"augment = {self.augment!r} is no answer; give true, false, or leave it out")
+        self._check_budget()
+        self._set("attack", _attack_text(self.attack, self.norm, self.eps))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # frozen for everyone else; here each value becomes plain Python
+
+    def _check_budget(self) -> None:
+        check_eps(self.eps, norm=self.norm)
+        if self.eps_start > self.eps:
+            raise UsageError(f"eps_start = {self.eps_start:g} is above eps = {self.eps:g}; a warm-up climbs")
+        if self.eps_schedule == "constant":
+            if self.eps_overshoot is not None:
+                raise UsageError("eps_overshoot means nothing to a constant eps; give --eps-schedule linear or cosine")
+            return
+        if self.eps_overshoot is None:
+            self._set("eps_overshoot", min(2 * self.eps, 1.0) if self.norm == "linf" else 2 * self.eps)
+            return
+        peak = check_eps(_number("eps_overshoot", self.eps_overshoot), norm=self.norm)
+        if peak < self.eps:
+            raise UsageError(f"eps_overshoot = {peak:g} never reaches eps = {self.eps:g}; give {self.eps:g} or more")
+        self._set("eps_overshoot", peak)
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """Epochs at which the schedules start anew, the run's end included."""
+        return (0, self.epochs)
+
+    def eps_at(self, epoch: float) -> float:
+        """Return the budget at an epoch, which may be a fraction, in pixel units."""
+        peak = self.eps if self.eps_overshoot is None else self.eps_overshoot
+        at = position(epoch, self.boundaries)
+        return eps_at(at, kind=self.eps_schedule, target=self.eps, peak=peak, start=self.eps_start)
+
+    def lr_at(self, epoch: float) -> float:
+        """Return the learning rate at an epoch, which may be a fraction."""
+        assert self.lr is not None
+        at = position(epoch, self.boundaries)
+        return lr_at(at, kind=self.lr_schedule, lr=self.lr, drops=self.lr_drops, factor=self.lr_factor)
+
+    @cached_property
+    def _target_attack(self) -> PGD:
+        return parse_attack(str(self.attack), make_ball(self.norm, self.eps))
+
+    def attack_at(self, eps: float) -> PGD:
+        """Return the training attack at a budget."""
+        return self._target_attack.with_eps(eps)
+
+    def resolved(self, data_spec: str) -> Recipe:
+        """Return the recipe with nothing left open, for the data set that a spec names."""
+        augment = parse_spec(data_spec).head == "cifar10" if self.augment is None else self.augment
+        return replace(self, augment=augment)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain Python, for the `training` entry of a checkpoint."""
+        return {**asdict(self), "lr_drops": list(self.lr_drops)}
+
+    @classmethod
+    def from_dict(cls, training: Mapping[str, Any]) -> Recipe:
+        """Return the recipe in the `training` entry of a checkpoint; entries that are no settings are left aside."""
+        if "eps" not in training:
+            raise UsageError("the checkpoint holds no recipe: it does not say its eps; give --eps")
+        return cls(**{field.name: training[field.name] for field in fields(cls) if field.name in training})
+
+
+_CHOICES: dict[str, Sequence[str]] = {
+    "norm": ("linf", "l2"),
+    "eps_schedule": EPS_SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "lr_schedule": LR_SCHEDULES,
+    "schedule_by": UPDATES,
+}
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} = {value!r} is unknown; {nearest(str(value), known)}")
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    try:
+        whole = operator.index(value)
+    except TypeError as error:
+        raise UsageError(f"{name} = {value!r} is no whole number; give {least} or more") from error
+    if whole < least:
+        raise UsageError(f"{name} = {whole} is too small; give {least} or more")
+    return whole
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} = {value!r} is no number; give 0 or more") from error
+    if not math.isfinite(number) or number < 0:
+        raise UsageError(f"{name} = {number:g} is out of range; give 0 or more")
+    return number
+
+
+def _attack_text(attack: str | PGD, norm: str, eps: float) -> str:
+    # A PGD object says what it keeps; a text that does not say so means training's last iterate.
+    if isinstance(attack, PGD):
+        keep, pgd = attack.keep, attack
+        if (pgd.ball.norm, pgd.ball.eps) != (norm, eps):
+            raise UsageError(
+                f"the attack's ball is {pgd.ball.norm} of eps {pgd.ball.eps:g}, the recipe's {norm} of eps {eps:g}; "
+                "make them the same"
+            )
+    else:
+        pgd = parse_attack(attack, make_ball(norm, eps))
+        keep = parse_spec(attack).settings.get("keep", "last")
+    return f"{replace(pgd, keep='best')},keep={keep}"

@@ -1,0 +1,107 @@
+"""A run from specs to files: what is written, what is refused, and the same bytes twice."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from landscape.checkpoint import load_model, read_checkpoint
+from landscape.data import load_data
+from landscape.errors import LandscapeError, UsageError
+from landscape.training import Recipe, evaluate_error, run
+
+RECIPE = Recipe(0.02, epochs=2, batch_size=256, lr=5e-3, attack="pgd:steps=2,rel_step=0.5")
+
+
+def start(out, recipe=RECIPE, **settings):
+    return run(recipe, **{"model": "lenet:width=1", "data": "digits", "out": out, **settings})
+
+
+def test_a_run_writes_checkpoints_that_rebuild_themselves(tmp_path):
+    result = start(tmp_path / "net.pt", save_epochs=[1])
+    assert [path.name for path in result.paths] == ["net.pt", "net-epoch0.pt", "net-epoch1.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-epoch0.pt", "net-epoch1.pt", "net.pt"]
+
+    last, first, middle = (read_checkpoint(path) for path in result.paths)
+    assert (last.model, last.data) == ("lenet:width=1,input=1x8x8,classes=10", "digits")
+    assert [checkpoint.training["epoch"] for checkpoint in (first, middle, last)] == [0, 1, 2]
+    assert last.training == result.training
+    assert last.training["history"][:1] == middle.training["history"]
+    assert first.training["final"] == middle.training["final"] == {}
+    assert Recipe.from_dict(last.training) == RECIPE.resolved("digits")
+
+    final = last.training["final"]
+    json.dumps(final)
+    assert (final["train_examples"], final["test_examples"], final["collapsed"]) == (1437, 360, False)
+    assert final["clean_test_error"] <= final["robust_test_error"] <= 1
+    assert final["clean_train_loss"] < final["robust_train_loss"]
+    rebuilt = load_model(result.paths[0])
+    assert not rebuilt.training
+    wanted = (final["clean_test_loss"], final["clean_test_error"])
+    assert evaluate_error(rebuilt, load_data("digits", split="test")) == wanted
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path):
+    start(tmp_path / "a" / "net.pt")
+    start(tmp_path / "b" / "net.pt")
+    for name in ("net.pt", "net-epoch0.pt"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("there", ["net.pt", "net-epoch0.pt", "net-epoch2.pt"])
+def test_existing_files_are_kept(tmp_path, there):
+    (tmp_path / there).write_text("precious")
+    calls = []
+    with pytest.raises(LandscapeError, match="exists and is kept"):
+        start(tmp_path / "net.pt", save_epochs=[2], progress=lambda *call: calls.append(call))
+    assert calls == []
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+    assert (tmp_path / there).read_text() == "precious"
+
+
+def test_overwrite_replaces_them(tmp_path):
+    (tmp_path / "net.pt").write_text("old")
+    start(tmp_path / "net.pt", overwrite=True)
+    assert read_checkpoint(tmp_path / "net.pt").training["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"out": "net"}, "NAME.pt"),
+        ({"out": "runs/eps0.1"}, "NAME.pt"),
+        ({"save_epochs": [3]}, "epochs 1 to 2"),
+        ({"save_epochs": [-1]}, "epochs 1 to 2"),
+    ],
+)
+def test_wrong_usage_is_said_before_any_work(settings, message):
+    with pytest.raises(UsageError, match=message):
+        start(**{"out": "net.pt", **settings})
+
+
+def test_a_folder_in_the_way_is_named(tmp_path):
+    (tmp_path / "net.pt").mkdir()
+    with pytest.raises(LandscapeError, match="is a folder"):
+        start(tmp_path / "net.pt", overwrite=True)
+
+
+def test_data_without_a_test_split_leaves_its_errors_uncomputed(tmp_path):
+    data = load_data("digits")
+    np.savez(tmp_path / "own.npz", images=data.images[:300].numpy(), labels=data.labels[:300].numpy())
+    result = start(tmp_path / "net.pt", data=str(tmp_path / "own.npz"))
+    final = result.training["final"]
+    assert (final["train_examples"], final["test_examples"]) == (300, 0)
+    assert math.isnan(final["clean_test_error"])
+    assert math.isnan(final["robust_test_loss"])
+    assert not math.isnan(final["robust_train_error"])
+
+
+def test_a_run_that_diverges_leaves_its_initial_weights(tmp_path):
+    with pytest.raises(LandscapeError, match="the loss became"):
+        start(tmp_path / "net.pt", Recipe(0.02, epochs=3, optimizer="sgd", lr=1e30, batch_size=256))
+    assert [path.name for path in tmp_path.iterdir()] == ["net-epoch0.pt"]
+    assert torch.isfinite(load_model(tmp_path / "net-epoch0.pt").conv1.weight).all()
