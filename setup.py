@@ -16,21 +16,21 @@ README = HERE / "README.md"
 # people's folders, so they install inside the package.
 INNER = {f"landscape.{folder}": folder for folder in ("analyses", "figures", "checkpoints")}
 
-# Lower bounds are the oldest releases that the tests were run with; torch: 2.10 is the oldest that is supported.
+# Lower bounds: the oldest releases that the tests were run with; for torch, the oldest that is meant to work.
 RUN = [
     "torch>=2.10,<3",
     "numpy>=2.0,<3",
     "scipy>=1.14,<2",
-    "h5py>=3.12,<4",
+    "h5py>=3.12.1,<4",
     "matplotlib>=3.9,<4",
     "click>=8.2,<9",
-    "rich>=13.9,<16",
+    "rich>=13.9.1,<16",
     "pooch>=1.8,<2",
     "psutil>=6.0,<8",
     "safetensors>=0.5,<1",
     "pyhessian==0.1",  # the one release there is; its results are checked before they are returned
 ]
-TEST = ["pytest>=9,<10", "hypothesis>=6.130,<7", "xarray>=2025.1", "h5netcdf>=1.5,<2", "setuptools>=77"]
+TEST = ["pytest>=9,<10", "hypothesis>=6.130,<7", "xarray>=2025.1", "h5netcdf>=1.5,<2", "setuptools>=77.0.3"]
 DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 
 if VERSION is None:

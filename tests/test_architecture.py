@@ -242,7 +242,7 @@ def test_nobody_catches_everything_unnamed() -> None:
 
 
 def test_files_are_read_without_running_their_code() -> None:
-    """torch.load reads weights only, where that is its job; pickles and NumPy's objects are never loaded as they are."""
+    """torch.load reads weights only, where that is its job; nothing else is ever unpickled as it is."""
     wrong = []
     for module, path in sources().items():
         for name, node in calls(module):
