@@ -19,7 +19,7 @@ from .examples import ImageData, checked
 from .validation import as_tensor
 
 # What comes out of NumPy and zipfile when an .npz is damaged, or is something else.
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def load_npz(spec: Spec, split: str) -> ImageData:
@@ -33,7 +33,8 @@ def load_npz(spec: Spec, split: str) -> ImageData:
     if not path.is_file():
         raise DataError(f"{path} is not there; name an existing .npz with images and labels")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file:  # ours to close: NumPy leaves it open when the archive is damaged
+            stored = np.load(file, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} holds a single array; save it with numpy.savez(path, images=..., labels=...)")
             missing = [name for name in names if name not in stored.files]
@@ -49,7 +50,7 @@ def load_npz(spec: Spec, split: str) -> ImageData:
     except _DAMAGE as error:
         raise DataError(f"{path} cannot be read as .npz ({_line(error)}); save it again with numpy.savez") from error
     data = checked(images, labels, classes=None, spec=str(spec), split=split)
-    classes = max(int(part.max()) for part in every if part.size) + 1
+    classes = max(int(part.max()) for part in every if part.size and part.dtype.kind in "iu") + 1
     return ImageData(data.images, data.labels, classes, data.spec, data.split)
 
 
@@ -117,8 +118,10 @@ def _stacked(items: Iterable[Any], join: Callable[[list[Tensor]], Tensor]) -> tu
             labels.append(as_tensor(item[1], "labels"))
     if not images:
         raise DataError("the data are empty; wanted at least one (image, label)")
-    if len({part.shape[1:] if join is torch.cat else part.shape for part in images}) > 1:
-        raise DataError("images differ in shape among themselves; wanted all of one shape")
+    for name, parts in (("images", images), ("labels", labels)):
+        # Batches may differ in their first dimension: the last one is often ragged.
+        if len({(part.ndim, part.shape[1:] if join is torch.cat else part.shape) for part in parts}) > 1:
+            raise DataError(f"{name} differ in shape among themselves; wanted all of one shape")
     return join(images), join(labels)
 
 
