@@ -62,7 +62,11 @@ def _batches(split: str, folder: Path, progress: Progress | None) -> Iterator[tu
     if incomplete:
         raise DataError(f"{incomplete} and run again to download CIFAR-10")
     suffix, place, name = _VERSIONS[0]
-    archive = download([_URL], folder / name, md5=_MD5, progress=progress)
+    try:
+        archive = download([_URL], folder / name, md5=_MD5, progress=progress)
+    except DataError as error:
+        known = ", ".join(f"{place}/, {name}" for _, place, name in _VERSIONS)
+        raise DataError(f"{folder} holds no CIFAR-10 ({known}), and {error}") from error
     yield from _read_archive(archive, [f"{place}/{batch}{suffix}" for batch in _BATCHES[split]])
 
 

@@ -42,10 +42,13 @@ def load_mnist(split: str, folder: Path, *, progress: Progress | None = None) ->
     paths = find_mnist(split, folder)
     if paths is None:
         raw = folder / "MNIST" / "raw"
-        paths = [
-            download([mirror + f"{name}.gz" for mirror in _MIRRORS], raw / f"{name}.gz", md5=md5, progress=progress)
-            for name, md5 in _FILES[split].items()
-        ]
+        try:
+            paths = [
+                download([mirror + f"{name}.gz" for mirror in _MIRRORS], raw / f"{name}.gz", md5=md5, progress=progress)
+                for name, md5 in _FILES[split].items()
+            ]
+        except DataError as error:
+            raise DataError(f"{folder} holds no complete MNIST (MNIST/raw/*-ubyte[.gz]), and {error}") from error
     images, labels = read_idx(paths[0], ndim=3), read_idx(paths[1], ndim=1)
     return checked(images, labels, classes=10, spec="mnist", split=split)
 

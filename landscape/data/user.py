@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..errors import DataError, LandscapeError, UsageError
 from ..spec import Spec, load_callable
-from .examples import ImageData, checked
+from .examples import IN_MEMORY, ImageData, checked
 from .validation import as_tensor
 
 # What comes out of NumPy and zipfile when an .npz is damaged, or is something else.
@@ -81,7 +81,8 @@ def from_object(obj: Any, *, spec: str, split: str, classes: int | None = None) 
         images, labels = _from_dataset(obj)
         named = getattr(obj, "classes", None)
     else:
-        raise DataError(f"{spec} is a {type(obj).__name__}, wanted (images, labels), a Dataset or a DataLoader")
+        whose = "the data are" if spec == IN_MEMORY else f"{spec} returns something"
+        raise DataError(f"{whose} of type {type(obj).__name__}, wanted (images, labels), a Dataset or a DataLoader")
     if classes is None and isinstance(named, list | tuple):  # torchvision's data sets list the names of their classes
         classes = len(named)
     return checked(images, labels, classes=classes, spec=spec, split=split)
@@ -112,8 +113,10 @@ def _stacked(items: Iterable[Any], join: Callable[[list[Tensor]], Tensor]) -> tu
     with torch.random.fork_rng(devices=[]):  # making a DataLoader's iterator draws from torch's global generator
         for item in items:
             if not isinstance(item, tuple | list) or len(item) != 2:
-                got = f"{len(item)} things" if isinstance(item, tuple | list) else f"a {type(item).__name__}"
-                raise DataError(f"an item of the data is {got}, wanted (image, label)")
+                got = (
+                    f"has {len(item)} parts" if isinstance(item, tuple | list) else f"is of type {type(item).__name__}"
+                )
+                raise DataError(f"an item of the data {got}, wanted (image, label)")
             images.append(as_tensor(item[0], "images"))  # PIL images (torchvision without a transform) are arrays too
             labels.append(as_tensor(item[1], "labels"))
     if not images:

@@ -19,7 +19,7 @@ def write_idx(path: Path, values: np.ndarray) -> None:
 
 def write_mnist(raw: Path, *, suffix: str = ".gz", train: int = 9, test: int = 4) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    written = {}
+    written: dict[str, np.ndarray] = {}
     for split, prefix, n in (("train", "train", train), ("test", "t10k", test)):
         images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         labels = rng.integers(0, 10, n, dtype=np.uint8)

@@ -201,8 +201,11 @@ def test_absent_mnist_is_downloaded_once_and_taken_up_where_it_failed(
 
     images, labels = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
     server.put(files[images], path=f"/{images}")
-    with pytest.raises(DataError, match=f"{labels} could not be downloaded .* copy the file to .*MNIST/raw/{labels}"):
+    with pytest.raises(
+        DataError, match=f"{labels} could not be downloaded .* copy the file to .*MNIST/raw/{labels}"
+    ) as caught:
         load_data("mnist", data_dir=home)
+    assert str(caught.value).startswith(f"{home} holds no complete MNIST (MNIST/raw/*-ubyte[.gz]), and train-labels")
     server.put(files[labels], path=f"/{labels}")
     first = load_data("mnist", data_dir=home)
     assert server.asked == [f"/{images}", f"/{labels}", f"/{labels}"]
@@ -225,6 +228,15 @@ def test_absent_cifar10_is_downloaded_into_the_cache(
     assert len(load_data("cifar10", split="test")) == PER_BATCH
     assert server.asked == ["/file.bin"]
     assert (tmp_path / "cache/landscape/cifar-10-binary.tar.gz").read_bytes() == content
+
+
+def test_absent_cifar10_says_what_was_looked_for(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar10, "_URL", server.url())
+    with pytest.raises(DataError, match=r"holds no CIFAR-10 \(cifar-10-batches-bin/, cifar-10-binary.tar.gz, .*404"):
+        load_data("cifar10", data_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_checksums_are_those_that_are_published() -> None:

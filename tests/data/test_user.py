@@ -69,7 +69,7 @@ ITEMS = list(zip(FLOATS, LABELS.tolist(), strict=True))
         DataLoader(TENSORS, batch_size=4),  # ragged: 4, 4, 3
         DataLoader(TENSORS, batch_size=11, drop_last=True),  # which drops nothing
         DataLoader(TENSORS, batch_size=None),
-        DataLoader(TENSORS, batch_sampler=[[0, 1, 2], [3, 4], [5, 6, 7, 8, 9, 10]]),  # type: ignore[arg-type]
+        DataLoader(TENSORS, batch_sampler=[[0, 1, 2], [3, 4], [5, 6, 7, 8, 9, 10]]),
         DataLoader(Flow(), batch_size=4),
         DataLoader(Pairs(ITEMS), batch_size=4),
     ],
@@ -121,17 +121,17 @@ def test_a_loader_that_drops_examples_is_refused() -> None:
 @pytest.mark.parametrize(
     ("obj", "said"),
     [
-        (7, "is a int, wanted"),
-        ((FLOATS, LABELS, LABELS), "is a tuple, wanted"),
+        (7, "the data are of type int, wanted"),
+        ((FLOATS, LABELS, LABELS), "the data are of type tuple, wanted"),
         (Pairs([]), "the data are empty"),
-        (Pairs([(FLOATS[0],)]), "an item of the data is 1 things, wanted"),
-        (Pairs([{"image": FLOATS[0]}]), "an item of the data is a dict, wanted"),
-        (Pairs([FLOATS[0]]), "an item of the data is a ndarray, wanted"),
+        (Pairs([(FLOATS[0],)]), "an item of the data has 1 parts, wanted"),
+        (Pairs([{"image": FLOATS[0]}]), "an item of the data is of type dict, wanted"),
+        (Pairs([FLOATS[0]]), "an item of the data is of type ndarray, wanted"),
         (Pairs([(FLOATS[0], 0), (FLOATS[0][:, :3], 0)]), "images differ in shape"),
         (Pairs([(FLOATS[0], 0), (FLOATS[0], [0, 1])]), "labels differ in shape"),
         (Pairs([(FLOATS[0], "cat")]), "wanted numbers"),
         (Pairs([(FLOATS[0] * 4 - 2, 0)]), "normalisation belongs inside the model"),
-        (DataLoader(TensorDataset(torch.from_numpy(FLOATS))), "an item of the data is 1 things"),
+        (DataLoader(TensorDataset(torch.from_numpy(FLOATS))), "an item of the data has 1 parts"),
         (Dataset(), "Dataset has no length"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_callable_gives_each_split(name: str, kind: str, tmp_path: Path, monke
     [
         (":broken", "broken failed when called with train=True: RuntimeError: two lines"),
         (":none", "none failed when called with train=True: TypeError"),
-        (":nothing", "nothing is a NoneType, wanted"),
+        (":nothing", "nothing returns something of type NoneType, wanted"),
         (":arays", "has no callable 'arays'; did you mean arrays"),
         ("", "names no callable"),
     ],
