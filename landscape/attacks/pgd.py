@@ -51,7 +51,9 @@ class PGD:
                 raise UsageError(f"{name} = {size} in the attack; wanted a positive number, such as rel_step=0.25")
         for name, known in (("start", STARTS), ("keep", KEEPS)):
             if getattr(self, name) not in known:
-                raise UsageError(f"{name} = {getattr(self, name)!r} in the attack; {nearest(getattr(self, name), known)}")
+                raise UsageError(
+                    f"{name} = {getattr(self, name)!r} in the attack; {nearest(getattr(self, name), known)}"
+                )
 
     def __str__(self) -> str:
         size = f"rel_step={self.rel_step:g}" if self.step is None else f"step={format_eps(self.step)}"
@@ -117,8 +119,8 @@ class PGD:
 
 
 def _better(best: Tensor, best_losses: Tensor, x: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
-    # A loss that is not a number beats nothing, but a first iterate is taken whatever its loss.
-    gain = (losses > best_losses) | best_losses.isneginf()
+    # A loss that is not a number beats nothing and loses to any number; the first iterate is taken whatever its loss.
+    gain = (losses > best_losses) | ~(best_losses > -torch.inf)
     shape = (-1, *[1] * (x.dim() - 1))
     return torch.where(gain.view(shape), x, best), torch.where(gain, losses.to(best_losses), best_losses)
 

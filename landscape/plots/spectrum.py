@@ -16,18 +16,23 @@ from .labels import Curve, footnote, group
 
 Dashes = tuple[float, tuple[float, ...]]  # offset, and lengths of ink and gap
 POSITIVE, NEGATIVE = "o", "v"  # a logarithmic axis shows |lambda|; the sign is in the marker
+_INSIDE = 4  # entries of a legend that find room among falling curves
 _DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
 def figure_spectrum(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
     """Return the figure of one or more Hessian results, `width` inches wide, its caveats and its footnote on it."""
     with style.paper_style():
-        figure = style.new_figure(width, 0.5 * style.SINGLE + 0.35 * width)
+        figure = style.new_figure(width)
         ax = figure.add_subplot()
         draw_spectrum(ax, results)
-        if stamped := stamps(results):
-            style.stamp(figure, stamped)
-        style.annotate(figure, f"{footnote(results)}. {errors_note(results)}")
+        lines = style.stamp(figure, stamps(results))
+        lines += style.annotate(figure, f"{footnote(results)}. {errors_note(results)}")
+        legend = ax.get_legend()
+        entries = len(legend.get_texts()) if legend else 0
+        rows = lines + 1.3 * (entries + 1) // 2 if entries > _INSIDE else lines
+        # What is written above and below the axes takes its room from the page, not from the axes.
+        figure.set_figheight(0.45 * style.SINGLE + 0.28 * width + 0.1 * rows)
     return figure
 
 
@@ -52,7 +57,7 @@ def draw_spectrum(ax: Axes, results: Sequence[Result]) -> None:
     _legend(ax, results)
     ax.set_xlabel("index")
     ax.set_ylabel("|Hessian eigenvalue|" if _any(results, np.less) else "Hessian eigenvalue")
-    most = max(result.arrays["eigenvalues"].size for result in results)
+    most = max(1, *(result.arrays["eigenvalues"].size for result in results))
     ax.set_xlim(1 - 0.03 * most, most + 0.03 * most)
     step = max(1, round(most / 20) * 5) if most > 6 else 1
     ax.set_xticks([1, *range(step if step > 1 else 2, most + 1, step)])
@@ -124,16 +129,18 @@ def _draw_markers(ax: Axes, index: np.ndarray, result: Result, colour: style.Col
     hollow = result.arrays["pair_status"] == 0
     for sign, marker in ((values > 0, POSITIVE), (values < 0, NEGATIVE)):
         for chosen, face in ((sign & ~hollow, colour), (sign & hollow, "white")):
+            size = 2.0 if (marker, face) == (POSITIVE, colour) else 3.0
             if chosen.any():
                 ax.plot(
                     index[chosen], np.abs(values[chosen]), linestyle="none", marker=marker, markeredgecolor=colour,
-                    markerfacecolor=face, markeredgewidth=0.7, zorder=3, gid="hollow" if face == "white" else "filled",
+                    markerfacecolor=face, markeredgewidth=0.7,
+                    markersize=size, zorder=3, gid="hollow" if face == "white" else "filled",
                 )  # fmt: skip
     zero = values == 0
     if zero.any():  # on the axis itself: no place on a logarithmic scale is right for them
         ax.plot(
             index[zero], np.zeros(zero.sum()), transform=ax.get_xaxis_transform(), linestyle="none", marker="x",
-            color=colour, clip_on=False, zorder=4, gid="zero",
+            markersize=3.0, color=colour, clip_on=False, zorder=4, gid="zero",
         )  # fmt: skip
 
 
@@ -141,7 +148,7 @@ def _limit(ax: Axes, results: Sequence[Result]) -> None:
     """Set the limits by values and bars; a bar that reaches past zero runs off the axis and does not stretch it."""
     sizes = np.concatenate([np.abs(result.arrays["eigenvalues"]) for result in results])
     errors = np.concatenate([np.nan_to_num(result.arrays["eigenvalue_se"]) for result in results])
-    shown = sizes > 0
+    shown = np.isfinite(sizes) & (sizes > 0)
     if shown.any():
         low = np.where(errors < 0.9 * sizes, sizes - errors, 0.5 * sizes)[shown].min()
         ax.set_ylim(low / 1.25, (sizes + errors)[shown].max() * 1.25)
@@ -159,8 +166,8 @@ def _legend(ax: Axes, results: Sequence[Result]) -> None:
             look = Line2D([], [], linestyle="none", color=style.INK, markerfacecolor=face, markersize=3, marker=marker)
             handles.append(look)
             labels.append(label)
-    # Few entries find room among falling curves; many would cover them, and stand above the axes.
-    place = {"loc": "best"} if len(labels) <= 4 else {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": 2}
+    # More entries would cover the curves, and stand above the axes.
+    place = {"loc": "best"} if len(labels) <= _INSIDE else {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": 2}
     ax.legend(handles, labels, handlelength=1.8, labelspacing=0.3, columnspacing=1.0, borderaxespad=0.2, **place)
 
 

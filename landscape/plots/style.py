@@ -63,9 +63,9 @@ def paper_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float = SINGLE, height: float | None = None) -> PaperFigure:
-    """Return an empty figure of a width and height in inches (default: three quarters of the width)."""
-    figure = PaperFigure(figsize=(width, height or 0.75 * width), layout="constrained")
+def new_figure(width: float = SINGLE) -> PaperFigure:
+    """Return an empty figure of a width in inches, three quarters as high."""
+    figure = PaperFigure(figsize=(width, 0.75 * width), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -78,17 +78,20 @@ def eps_colours(values: Iterable[float]) -> dict[float, Colour]:
     return {eps: colormap(0.8 * rank / max(1, len(ordered) - 1)) for rank, eps in enumerate(ordered)}
 
 
-def stamp(figure: Figure, lines: Iterable[str]) -> None:
-    """Write what a reader must not miss above the axes, one paragraph per line."""
+def stamp(figure: Figure, lines: Iterable[str]) -> int:
+    """Write what a reader must not miss above the axes, one paragraph per line; return the number of lines."""
     size = NOTE_SIZE + 0.5
     wrapped = [piece for line in lines for piece in _wrapped(figure, line, size)]
-    figure.suptitle("\n".join(wrapped), x=0.02, ha="left", fontsize=size, color=ALARM)
+    if wrapped:
+        figure.suptitle("\n".join(wrapped), x=0.02, ha="left", fontsize=size, color=ALARM)
+    return len(wrapped)
 
 
-def annotate(figure: Figure, text: str) -> None:
-    """Write a footnote under the axes, in as many lines as the width asks for."""
+def annotate(figure: Figure, text: str) -> int:
+    """Write a footnote under the axes, in as many lines as the width asks for; return their number."""
     lines = _wrapped(figure, text, NOTE_SIZE)
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=NOTE_SIZE, color=GREY)
+    return len(lines)
 
 
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> Path:

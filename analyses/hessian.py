@@ -1,0 +1,261 @@
+"""The top of the Hessian of L_eps at a net's weights, each eigenpair with its evidence."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape.attacks import PGD, make_ball, parse_attack
+from landscape.curvature import (
+    Eigenpairs,
+    HessianOperator,
+    Lanczos,
+    directional_curvature,
+    power_eigenpairs,
+    settle,
+    shortfall,
+)
+from landscape.curvature.eigenpairs import rounding_of
+from landscape.data import as_data, select
+from landscape.errors import LandscapeError, NotConverged, UsageError
+from landscape.losses import Loss, cross_entropy
+from landscape.objective import Objective
+from landscape.results import Result, provenance
+from landscape.streams import stream_key
+from landscape.training.accuracy import Outcome, collapsed
+
+Progress = Callable[[str, int, int], None]
+METHODS = ("lanczos", "power")
+KEEP_VECTORS = 256 * 2**20  # bytes of eigenvectors that a result keeps, at most; never under two vectors
+
+
+class Snapshot(Protocol):
+    """Where an unfinished run is kept: `load` returns its state or None, `offer` says where it stands now."""
+
+    def load(self) -> dict[str, np.ndarray] | None: ...
+    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None: ...
+
+
+def hessian(
+    model: nn.Module,
+    data: Any,
+    *,
+    eps: float,
+    top: int = 20,
+    method: str = "lanczos",
+    which: str | None = None,
+    tol: float = 1e-3,
+    guard: bool = True,
+    norm: str = "linf",
+    attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
+    n_examples: int | str | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    loss: Loss = cross_entropy,
+    keep_vectors: int = KEEP_VECTORS,
+    max_products: int | None = None,
+    strict: bool = False,
+    provenance_of: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    snapshot: Snapshot | None = None,
+) -> Result:
+    """Return the `top` eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at the weights.
+
+    `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1]. Beside each
+    eigenvalue stand its residual (the solver's error), its standard error over examples (the data's), its Gauss-Newton
+    part v'Gv, and the gradient's projection g'v. `method` "power" is PyHessian's and finds by magnitude ("lm").
+    An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
+    """
+    began = time.perf_counter()
+    which = _resolve_which(method, which)
+    data = as_data(data)
+    examples = select(data, n_examples, seed=seed)
+    ball = make_ball(norm, eps)
+    pgd = attack.with_eps(eps) if isinstance(attack, PGD) else parse_attack(attack, ball)
+    objective = Objective(
+        model,
+        examples.images,
+        examples.labels,
+        attack=pgd,
+        loss=loss,
+        batch_size=batch_size,
+        seed=seed,
+        indices=examples.indices,
+    )
+    if top > objective.n_parameters or top < 1:
+        raise UsageError(
+            f"top = {top}; the net has {objective.n_parameters:,} parameters: give --top 1 or more, up to that"
+        )
+    frozen = objective.freeze(progress=_staged(progress, "attack"))
+    w0 = frozen.w0
+    outputs, losses = frozen.outputs(w0)
+    clean, clean_losses = Objective(model, examples.images, examples.labels, loss=loss, batch_size=batch_size).outputs(
+        w0
+    )
+    if not bool(torch.isfinite(losses).all()):
+        bad = int((~torch.isfinite(losses)).sum())
+        raise LandscapeError(
+            f"the loss is not finite on {bad} of {len(losses)} examples; no curvature exists there: check the net"
+        )
+    gradient = frozen.gradient(w0).double()
+    H = HessianOperator(frozen, w0, batch_size=batch_size)
+    if method == "power":
+        pairs = power_eigenpairs(
+            H, top, tol=tol, seed=stream_key(seed, "power") >> 1, progress=_staged(progress, "power")
+        )
+    else:
+        pairs = _lanczos(H, top, which, tol, guard, max_products, seed, progress, snapshot)
+    H.release()
+    evidence = _evidence(frozen, w0, pairs, gradient, progress)
+    kept = min(top, max(2, keep_vectors // (4 * objective.n_parameters)))
+    result = Result(
+        "hessian",
+        {
+            "eigenvalues": pairs.values,
+            "residuals": pairs.residuals,
+            "eigenvalue_se": evidence[:, 0],
+            "gauss_newton": evidence[:, 1],
+            "gradient_projection": evidence[:, 2],
+            "pair_status": pairs.status,
+            "eigenvectors": pairs.vectors[:kept].float().cpu().numpy(),
+        },
+        {
+            **provenance(command="landscape.hessian", device=str(objective.device), torch_version=torch.__version__),
+            "checkpoint": None,
+            "checkpoint_sha256": None,
+            "training": None,
+            "model": type(model).__name__,
+            "train_eps": math.nan,
+            "seed": seed,
+            "data": data.spec,
+            "data_sha256": data.sha256,
+            "split": data.split,
+            "n_examples": frozen.n,
+            "n_parameters": frozen.n_parameters,
+            "norm": norm,
+            "attack": str(pgd) if eps > 0 else "none",
+            "adversary": "frozen" if eps > 0 else "none",
+            "batchnorm": _batchnorm(model),
+            **(provenance_of or {}),
+            "status": "complete" if pairs.converged else "not-converged",
+            "eps": eps,
+            "method": method,
+            "which": which,
+            "tol": tol,
+            "loss": float(losses.double().mean()),
+            "loss_se": float(losses.double().std()) / math.sqrt(frozen.n) if frozen.n > 1 else math.nan,
+            "error_rate": _error_rate(outputs, examples.labels),
+            "gradient_norm": float(gradient.norm()),
+            "hvps": pairs.hvps,
+            "guard_hvps": pairs.guard_hvps,
+            "check_hvps": pairs.check_hvps,
+            "guard_passed": pairs.guard_passed,
+            "guard_bound": pairs.guard_bound,
+            "orthogonality": pairs.orthogonality,
+            "precision": pairs.precision,
+            "classes": data.classes,
+            "clean_loss": float(clean_losses.double().mean()),
+            "clean_error_rate": _error_rate(clean, examples.labels),
+            "collapsed": _collapsed(clean, clean_losses, examples.labels),
+            "wall_seconds": time.perf_counter() - began,
+        },
+    )
+    if not pairs.converged:
+        if strict:
+            raise NotConverged(shortfall(pairs), result)
+        warnings.warn(shortfall(pairs), RuntimeWarning, stacklevel=2)
+    return result
+
+
+def _resolve_which(method: str, which: str | None) -> str:
+    if method not in METHODS:
+        raise UsageError(f"method {method!r} is unknown; there are {' and '.join(METHODS)}")
+    which = which or ("lm" if method == "power" else "la")
+    if method == "power" and which != "lm":
+        raise UsageError(
+            f"the power method finds by magnitude; give --which lm with it, or --method lanczos for {which}"
+        )
+    return which
+
+
+def _lanczos(
+    H: HessianOperator,
+    top: int,
+    which: str,
+    tol: float,
+    guard: bool,
+    max_products: int | None,
+    seed: int,
+    progress: Progress | None,
+    snapshot: Snapshot | None,
+) -> Eigenpairs:
+    generator = torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1)
+    solver = Lanczos(
+        H,
+        top,
+        which=which,
+        tol=tol,
+        guard=guard,
+        precision=rounding_of(H),
+        max_products=max_products,
+        generator=generator,
+    )
+    if snapshot is not None and (state := snapshot.load()) is not None:
+        solver.load(state)
+    report = _staged(progress, "eigenpairs")
+    while not solver.done:
+        if report is not None:
+            report(solver.converged, top)
+        solver.step()
+        if snapshot is not None:
+            snapshot.offer(solver.state)
+    if report is not None:
+        report(top, top)
+    return settle(solver, strict=False)
+
+
+def _evidence(
+    frozen: Objective,
+    w0: torch.Tensor,
+    pairs: Eigenpairs,
+    gradient: torch.Tensor,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Return, for each pair (k, 3): standard error over examples, Gauss-Newton part, gradient's projection."""
+    rows = np.full((len(pairs.values), 3), np.nan)
+    report = _staged(progress, "evidence")
+    for i, vector in enumerate(pairs.vectors):
+        curvature, gauss_newton = directional_curvature(frozen, w0, vector)
+        spread = float(curvature.double().std()) if frozen.n > 1 else math.nan
+        rows[i] = spread / math.sqrt(frozen.n), float(gauss_newton.double().mean()), float(gradient @ vector)
+        if report is not None:
+            report(i + 1, len(rows))
+    return rows
+
+
+def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(stage, done, total)
+
+
+def _batchnorm(model: nn.Module) -> str:
+    has = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return "frozen" if has else "none"
+
+
+def _error_rate(outputs: torch.Tensor, labels: torch.Tensor) -> float:
+    if outputs.dim() != 2 or labels.dim() != 1:
+        return math.nan
+    return float((outputs.argmax(1).cpu() != labels).double().mean())
+
+
+def _collapsed(outputs: torch.Tensor, losses: torch.Tensor, labels: torch.Tensor) -> bool | None:
+    if outputs.dim() != 2 or labels.dim() != 1:
+        return None
+    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), labels))

@@ -1,0 +1,161 @@
+"""A Krylov space of a symmetric operator, from one start or several, kept orthonormal in float64."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_PASSES = 4  # reorthogonalisation stops earlier, as soon as a pass takes away less than half of the vector
+_BREAKDOWN = 1e-13  # relative length below which a new direction is rounding error
+
+
+class SymmetricOperator(Protocol):
+    """What the solvers need of a matrix: its shape, where it lives, and its product with a vector (P,)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def device(self) -> torch.device: ...
+    def __matmul__(self, v: Tensor) -> Tensor: ...
+
+
+class KrylovSpace:
+    """Orthonormal rows v_1..v_p whose products with H are known, and pending rows that those products opened up.
+
+    Holds H V_p' = V' S with V (p + pending, P) and S (p + pending, p): the top square of S is H compressed to the
+    space, its rows below are the couplings to the pending vectors, and so the residuals. One start gives Lanczos'
+    recurrence; more starts (`inject`) give a band; Ritz vectors in place of the rows (`restart`) give the thick restart
+    of Wu and Simon (2000). The rows are float64 whatever the precision of H: in float32 the residuals would lie.
+    """
+
+    def __init__(self, H: SymmetricOperator, capacity: int, generator: torch.Generator) -> None:
+        self.H = H
+        self.generator = generator
+        self.dimension = H.shape[0]
+        self.capacity = min(capacity, self.dimension)
+        self.rows = torch.empty(self.capacity, self.dimension, dtype=torch.float64, device=H.device)
+        self.coupling = np.zeros((self.capacity, self.capacity))
+        self.processed = 0
+        self.size = 0
+        self.scale = 0.0
+
+    @property
+    def pending(self) -> int:
+        """Number of orthonormal vectors whose products are not known yet."""
+        return self.size - self.processed
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the space is all of R^P, so that its Ritz pairs are exact."""
+        return self.processed == self.dimension
+
+    @property
+    def room(self) -> int:
+        """Number of rows that can still be added."""
+        return self.capacity - self.size
+
+    def inject(self) -> bool:
+        """Add a random direction, orthogonal to all the rows, as the last pending one; False where no dimension is left."""
+        if self.size >= self.dimension:
+            return False
+        start = torch.randn(self.dimension, dtype=torch.float64, generator=self.generator).to(self.H.device)
+        start /= start.norm()
+        _, length = self._orthogonalise(start)
+        self._append(start / length)
+        return True
+
+    def expand(self, pending: int = 0) -> None:
+        """Multiply one pending vector by H, and append the new direction that this opens, if it opens one."""
+        p = self.processed
+        product = (self.H @ self.rows[p + pending]).to(torch.float64)
+        self._swap(p, p + pending)  # after the product: one that is interrupted leaves the space as it was
+        row = self.rows[p]
+        self.scale = max(self.scale, float(product.norm()))
+        # By symmetry the components along the processed rows are known; what the full passes then find is rounding.
+        known = np.flatnonzero(self.coupling[p, :p])
+        coefficients = torch.zeros(self.size, dtype=torch.float64)
+        coefficients[known] = torch.from_numpy(self.coupling[p, known])
+        for i in known:
+            product -= self.coupling[p, i] * self.rows[i]
+        diagonal = float(row @ product)
+        product -= diagonal * row
+        coefficients[p] = diagonal
+        corrections, length = self._orthogonalise(product)
+        coefficients += corrections
+        self.coupling[: self.size, p] = coefficients.numpy()
+        self.processed += 1
+        if length > _BREAKDOWN * self.scale and self.size < self.capacity:
+            self._append(product / length)
+            self.coupling[self.size - 1, p] = length
+
+    def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the Ritz values (p,), ascending, their coordinates in the rows (p, p) as columns, and residuals (p,)."""
+        p = self.processed
+        square = self.coupling[:p, :p]
+        values, coordinates = np.linalg.eigh((square + square.T) / 2)
+        residuals = np.linalg.norm(self.coupling[p : self.size, :p] @ coordinates, axis=0)
+        return values, coordinates, residuals
+
+    def vectors(self, coordinates: np.ndarray) -> Tensor:
+        """Return the vectors (m, P) that coordinates (p, m) in the processed rows stand for."""
+        return torch.from_numpy(coordinates.T.copy()).to(self.rows.device) @ self.rows[: self.processed]
+
+    def restart(self, values: np.ndarray, coordinates: np.ndarray) -> None:
+        """Put m Ritz vectors, values (m,) and coordinates (p, m), in place of the processed rows; keep the pending ones."""
+        p, m, pending = self.processed, len(values), self.pending
+        border = self.coupling[p : self.size, :p] @ coordinates
+        kept = self.vectors(coordinates)
+        waiting = self.rows[p : self.size].clone()
+        self.rows[:m] = kept
+        self.rows[m : m + pending] = waiting
+        self.coupling[:] = 0
+        self.coupling[:m, :m] = np.diag(values)
+        self.coupling[m : m + pending, :m] = border
+        self.processed, self.size = m, m + pending
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that `load` needs to go on bit for bit."""
+        return {
+            "rows": self.rows[: self.size].cpu().numpy(),
+            "coupling": self.coupling[: self.size, : self.size],
+            "counts": np.array([self.processed, self.size]),
+            "scale": np.array(self.scale),
+            "generator": self.generator.get_state().numpy(),
+        }
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `state` returned."""
+        self.processed, self.size = (int(count) for count in state["counts"])
+        self.rows[: self.size] = torch.from_numpy(state["rows"]).to(self.rows.device)
+        self.coupling[:] = 0
+        self.coupling[: self.size, : self.size] = state["coupling"]
+        self.scale = float(state["scale"])
+        self.generator.set_state(torch.from_numpy(state["generator"]))
+
+    def _append(self, row: Tensor) -> None:
+        self.rows[self.size] = row
+        self.coupling[self.size, :] = 0
+        self.size += 1
+
+    def _swap(self, i: int, j: int) -> None:
+        if i != j:
+            self.rows[[i, j]] = self.rows[[j, i]]
+            self.coupling[[i, j], :] = self.coupling[[j, i], :]
+
+    def _orthogonalise(self, vector: Tensor) -> tuple[Tensor, float]:
+        """Take the rows' components out of `vector` (P,), in place; return them (size,) and the length that is left."""
+        rows = self.rows[: self.size]
+        total = torch.zeros(self.size, dtype=torch.float64)
+        before = float(vector.norm())
+        for _ in range(_PASSES):
+            components = rows @ vector
+            vector -= components @ rows
+            total += components.cpu()
+            after = float(vector.norm())
+            if after > before / 2 or after <= _BREAKDOWN * self.scale:
+                break
+            before = after
+        return total, after

@@ -1,0 +1,189 @@
+"""The extreme eigenpairs of a symmetric operator by thick-restart Lanczos, with a guard against missed ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..errors import UsageError
+from ..spec import nearest
+from .krylov import KrylovSpace, SymmetricOperator
+
+GUARD_CONFIDENCE = 0.99
+_ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "la": lambda values: np.argsort(-values, kind="stable"),
+    "lm": lambda values: np.argsort(-np.abs(values), kind="stable"),
+    "sa": lambda values: np.argsort(values, kind="stable"),
+}
+WHICH = tuple(_ORDERS)
+
+
+def guard_steps(n: int) -> int:
+    """Return how many steps the guard takes in R^n: a random start holds about 1/sqrt(n) of a missed vector."""
+    return math.ceil(math.log(max(n, 2))) + 2
+
+
+def guard_resolution(n: int, steps: int, probability: float) -> float:
+    """Return r such that the guard's largest Ritz value misses the largest eigenvalue in its space by r times the spread.
+
+    Lanczos with a random start in R^n, after `steps` steps, with at least this probability: Kuczynski and Wozniakowski
+    (1992), theorem 4.2: P(miss > r) <= 1.648 sqrt(n) exp(-sqrt(r) (2 steps - 1)).
+    """
+    return min(1.0, (math.log(1.648 * math.sqrt(n) / (1 - probability)) / (2 * steps - 1)) ** 2)
+
+
+def order_by(which: str, values: np.ndarray) -> np.ndarray:
+    """Return the order (k,) of eigenvalues (k,): "la" largest first, "lm" largest magnitude, "sa" smallest, as in SciPy."""
+    if which not in _ORDERS:
+        raise UsageError(f"which = {which!r} is unknown; {nearest(which, WHICH)}")
+    return _ORDERS[which](values)
+
+
+class Lanczos:
+    """Find the k wanted eigenpairs of H (P, P): `step` until `done`, or `solve`.
+
+    Wanted pairs are accepted at residual <= max(tol |lambda|, precision scale), where `precision` is the relative
+    rounding of a product. Then the guard: an independent random start, orthogonal to the whole space, is developed for
+    `guard_steps(P)` products, and the pairs are judged again in the joint space. One start sees one vector of each
+    eigenspace; what it missed is orthogonal to its space, where hardly anything else of the top is left, so that a few
+    steps bring it out. If a wanted pair changes, the run goes on and is guarded again.
+
+    After each step `values (k,)`, `residuals (k,)` and `coordinates (p, k)` are those of the wanted Ritz pairs.
+    """
+
+    def __init__(
+        self,
+        H: SymmetricOperator,
+        k: int,
+        *,
+        which: str = "la",
+        tol: float = 1e-3,
+        precision: float = 1e-14,
+        guard: bool = True,
+        capacity: int | None = None,
+        max_products: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        n = H.shape[0]
+        if not 1 <= k <= n:
+            raise UsageError(f"top = {k} eigenpairs of a {n} x {n} Hessian; wanted 1 to {n}")
+        if not tol > 0:
+            raise UsageError(f"tol = {tol}; wanted a positive number, such as 1e-3")
+        order_by(which, np.zeros(1))
+        self.k, self.which, self.tol, self.precision = k, which, tol, precision
+        self.guard_steps = guard_steps(n) if guard else 0
+        generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        # Four times k rows restart so seldom that it costs next to nothing; the guard needs room of its own.
+        rows = max(4 * k, 40) if capacity is None else max(capacity, k + 8)
+        self.space = KrylovSpace(H, rows + self.guard_steps + 3, generator)
+        self.max_products = max(400, 40 * k) if max_products is None else max_products
+        self.values = np.empty(0)
+        self.residuals = np.empty(0)
+        self.coordinates = np.empty((0, 0))
+        self.products = self.guard_products = self.guard_left = 0
+        self.guard_passed = self.done = False
+        self.guard_bound = math.nan
+
+    def solve(self) -> None:
+        """Step until done."""
+        while not self.done:
+            self.step()
+
+    def step(self) -> None:
+        """Make one product, and judge what it changed."""
+        if not self.space.pending:
+            self.space.inject()
+        if self.guard_left:
+            self._guard()
+        else:
+            self._advance()
+        if self.products >= self.max_products:
+            self.done = True
+
+    def _advance(self) -> None:
+        space = self.space
+        if space.room <= self.guard_steps + 1 and space.size < space.dimension:
+            self._restart()
+        space.expand(self._neediest())
+        self.products += 1
+        converged = self._extract()
+        if space.exhausted:
+            self.done = self.guard_passed = True
+        elif converged and self.guard_steps and space.inject():
+            self.guard_left = self.guard_steps
+        elif converged:
+            self.done = True
+
+    def _guard(self) -> None:
+        self.space.expand(self.space.pending - 1)
+        self.products += 1
+        self.guard_products += 1
+        self.guard_left = 0 if self.space.exhausted else self.guard_left - 1
+        if self.guard_left:
+            return
+        before = self.values
+        if self._extract() and np.all(np.abs(self.values - before) <= self._accepted(before)):
+            self.done = self.guard_passed = True
+            self.guard_bound = self._bound()
+
+    def _bound(self) -> float:
+        """Return how far out an eigenvalue orthogonal to the space could lie and have escaped the guard: 99 % sure."""
+        end = self.space.processed
+        block = self.space.coupling[end - self.guard_steps : end, end - self.guard_steps : end]
+        seen = np.linalg.eigvalsh((block + block.T) / 2)
+        r = guard_resolution(self.space.dimension, self.guard_steps, GUARD_CONFIDENCE)
+        margin = r / (1 - r) * (seen[-1] - seen[0]) if r < 1 else np.inf
+        ends = {"la": seen[-1] + margin, "sa": seen[0] - margin, "lm": max(seen[-1], -seen[0]) + margin}
+        return float(ends[self.which])
+
+    def _extract(self) -> bool:
+        """Take the wanted pairs out of the space; say whether all k are there and accepted."""
+        values, coordinates, residuals = self.space.ritz()
+        wanted = order_by(self.which, values)[: self.k]
+        self.values, self.residuals, self.coordinates = values[wanted], residuals[wanted], coordinates[:, wanted]
+        return len(wanted) == self.k and bool(np.all(self.residuals <= self._accepted(self.values)))
+
+    @property
+    def converged(self) -> int:
+        """How many of the wanted pairs are accepted so far."""
+        return int(np.sum(self.residuals <= self._accepted(self.values)))
+
+    def _accepted(self, values: np.ndarray) -> np.ndarray:
+        return np.maximum(self.tol * np.abs(values), self.precision * self.space.scale)
+
+    def _neediest(self) -> int:
+        # Of several starts, the one that the worst wanted pair leans on most.
+        p, size = self.space.processed, self.space.size
+        if self.space.pending < 2 or not len(self.values) or self.coordinates.shape[0] != p:
+            return 0
+        worst = np.argmax(self.residuals / np.maximum(self._accepted(self.values), np.finfo(float).tiny))
+        return int(np.argmax(np.abs(self.space.coupling[p:size, :p] @ self.coordinates[:, worst])))
+
+    def _restart(self) -> None:
+        values, coordinates, _ = self.space.ritz()
+        # Between what is wanted and what fits: enough of the rest that the space need not find it again.
+        kept = order_by(self.which, values)[: (self.k + self.space.processed) // 2]
+        self.space.restart(values[kept], coordinates[:, kept])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that `load` needs to go on bit for bit."""
+        counts = [self.products, self.guard_products, self.guard_left, self.guard_passed, self.done]
+        return {
+            **self.space.state(),
+            "progress": np.array(counts),
+            "guard_bound": np.array(self.guard_bound),
+            "values": self.values,
+            "residuals": self.residuals,
+            "coordinates": self.coordinates,
+        }
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `state` returned."""
+        self.space.load(state)
+        self.products, self.guard_products, self.guard_left, passed, done = (int(count) for count in state["progress"])
+        self.guard_passed, self.done = bool(passed), bool(done)
+        self.guard_bound = float(state["guard_bound"])
+        self.values, self.residuals, self.coordinates = state["values"], state["residuals"], state["coordinates"]

@@ -1,0 +1,69 @@
+"""How much memory is free, what a graph takes, and what to do when it runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+
+def available_bytes(device: torch.device) -> int:
+    """Return the bytes that a computation on this device can still take."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = int(psutil.virtual_memory().available)
+    limit = _cgroup_headroom()
+    return free if limit is None else min(free, limit)
+
+
+def _cgroup_headroom() -> int | None:
+    # In a container or under a batch system the limit is the group's, which psutil does not see.
+    root = Path("/sys/fs/cgroup")
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return int((root / limit).read_text()) - int((root / used).read_text())
+        except (OSError, ValueError):  # no such file, or "max": no limit
+            continue
+    return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU allocator raises a plain RuntimeError; its words are all there is to know it by.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+class SavedBytes:
+    """Count the bytes that autograd keeps for backward, each storage once: a context around the forward and backward."""
+
+    def __init__(self, exclude: Iterable[Tensor] = ()) -> None:
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in exclude}
+        # Saved tensors stay referenced until the count is read: a freed storage's address could come again.
+        self._held: list[Tensor] = []
+        self.total = 0
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self._held.append(tensor.detach())
+            self.total += storage.nbytes()
+        return tensor
+
+    def __enter__(self) -> SavedBytes:
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._hooks.__exit__(*exception)
+        self._held.clear()

@@ -1,0 +1,186 @@
+"""L_eps(w): the mean loss over fixed examples, each at its adversarial image, as a function of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .attacks import PGD
+from .borrow import Network, evaluating, full_precision, with_weights
+from .data import to_unit
+from .errors import UsageError
+from .losses import Loss, cross_entropy, per_example
+from .params import ParameterSpace
+from .streams import example_streams
+
+DEFAULT_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive examples of an objective: images (B, ...) in [0, 1], labels (B,), their indices in the data set."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class Objective:
+    """The mean over n fixed examples of the loss in nats, at adversarial images where an `attack` is given.
+
+    With an attack, each value and gradient attacks anew at its own w (Danskin: the gradient at the maximiser is the
+    gradient of the maximum); `freeze` fixes the adversarial images instead. The net runs in eval mode; its mode, its
+    weights, its buffers and its gradients stay as they are. Points w (P,) are those of `space`; None means the net's own.
+    Random starts depend on (seed, index in the data set, restart) alone.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        attack: PGD | None = None,
+        loss: Loss = cross_entropy,
+        batch_size: int | None = None,
+        seed: int = 0,
+        indices: Tensor | None = None,
+    ) -> None:
+        if len(images) != len(labels) or not len(images):
+            raise UsageError(
+                f"{len(images)} images and {len(labels)} labels came; wanted as many of each, at least one"
+            )
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size = {batch_size}; wanted 1 or more")
+        self.model = model
+        self.space = ParameterSpace(model)
+        first = next(p for p in model.parameters() if p.requires_grad)
+        self.device, self.dtype = first.device, first.dtype
+        self.images = images.to(self.device)
+        self.labels = labels.to(self.device)
+        self.indices = torch.arange(len(images)) if indices is None else indices.cpu()
+        self.attack = attack if attack is not None and attack.ball.eps > 0 else None
+        self.loss = loss
+        self.batch_size = batch_size or DEFAULT_BATCH
+        self.seed = seed
+
+    @property
+    def n(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable parameters, P."""
+        return self.space.n_parameters
+
+    @property
+    def w0(self) -> Tensor:
+        """The net's own weights (P,)."""
+        return self.space.point(self.model)
+
+    def batches(self, size: int | None = None) -> Iterator[Batch]:
+        """Yield the examples in their order, `size` at a time, the last batch as short as it comes."""
+        size = size or self.batch_size
+        for start in range(0, self.n, size):
+            part = slice(start, start + size)
+            yield Batch(to_unit(self.images[part], dtype=self.dtype), self.labels[part], self.indices[part])
+
+    def network(self, w: Tensor | None = None) -> Network:
+        """Return the net at w (P,) as a function of images; call it under `evaluating(model)`."""
+        return with_weights(self.model, self.space.named(self.w0 if w is None else w.to(self.device, self.dtype)))
+
+    def adversarial(self, batch: Batch, network: Network) -> Batch:
+        """Return the batch with its images attacked at `network`; unchanged where there is no attack."""
+        if self.attack is None:
+            return batch
+
+        def noise(restart: int) -> list:
+            return example_streams(self.seed, f"attack/restart{restart}", batch.indices.tolist())
+
+        images = self.attack(network, batch.images, batch.labels, noise=noise, loss=self.loss)
+        return Batch(images, batch.labels, batch.indices)
+
+    def outputs(self, w: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the net's outputs (n, ...) and the losses (n,) at w (P,), in the order of the examples."""
+        network = self.network(w)
+        outputs, losses = [], []
+        with evaluating(self.model), full_precision():
+            for batch in self.batches():
+                batch = self.adversarial(batch, network)
+                with torch.no_grad():
+                    outputs.append(network(batch.images))
+                    losses.append(per_example(self.loss, outputs[-1], batch.labels))
+        return torch.cat(outputs), torch.cat(losses)
+
+    def losses(self, w: Tensor | None = None) -> Tensor:
+        """Return the loss of each example (n,) at w (P,), in nats."""
+        return self.outputs(w)[1]
+
+    def value(self, w: Tensor | None = None) -> float:
+        """Return the mean loss at w (P,), in nats."""
+        return float(self.losses(w).double().mean())
+
+    def gradient(self, w: Tensor | None = None) -> Tensor:
+        """Return the gradient (P,) of the mean loss at w (P,), the adversary held where it is at w (Danskin)."""
+        total = torch.zeros(self.n_parameters, dtype=self.dtype, device=self.device)
+        w = self.w0 if w is None else w.to(self.device, self.dtype)
+        with evaluating(self.model), full_precision():
+            for batch in self.batches():
+                batch = self.adversarial(batch, self.network(w))
+                leaves, gradients = self.first_backward(w, batch, create_graph=False)
+                total += torch.cat([g.reshape(-1) for g in gradients])
+                del leaves
+        return total
+
+    def first_backward(
+        self, w: Tensor, batch: Batch, *, create_graph: bool
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the parameters at w (P,) as leaves, and this batch's share of the mean's gradient in their shapes.
+
+        With `create_graph` the gradients can be differentiated once more: the graph that Hessian products run through.
+        Call it under `evaluating(model)`.
+        """
+        leaves = tuple(piece.detach().requires_grad_() for piece in self.space.split(w))
+        network = with_weights(self.model, dict(zip(self.space.names, leaves, strict=True)))
+        with torch.enable_grad():
+            total = per_example(self.loss, network(batch.images), batch.labels).sum() / self.n
+            gradients = torch.autograd.grad(total, leaves, create_graph=create_graph, materialize_grads=True)
+        return leaves, gradients
+
+    def product(self, w: Tensor, v: Tensor) -> Tensor:
+        """Return the product Hv (P,) or (P, m) of the Hessian at w (P,) with v (P,) or (P, m), the adversary held at w.
+
+        `HessianOperator` keeps what several products at one w share.
+        """
+        from .curvature import (
+            HessianOperator,
+        )  # one floor, two files that know each other: the operator works on objectives
+
+        return HessianOperator(self if self.attack is None else self.freeze(w), w, keep_graphs=False) @ v
+
+    def freeze(self, w: Tensor | None = None, *, progress: Callable[[int, int], None] | None = None) -> Objective:
+        """Return the objective whose adversarial images are fixed at those of w (P,), or of the net's own weights."""
+        if self.attack is None:
+            return self
+        network = self.network(w)
+        found = []
+        done = 0
+        with evaluating(self.model):
+            for batch in self.batches():
+                found.append(self.adversarial(batch, network).images)
+                done += len(batch.labels)
+                if progress is not None:
+                    progress(done, self.n)
+        return Objective(
+            self.model,
+            torch.cat(found),
+            self.labels,
+            loss=self.loss,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            indices=self.indices,
+        )
