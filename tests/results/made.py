@@ -23,7 +23,7 @@ def hessian(*, k: int = 20, m: int = 2, n_parameters: int = 1_000, top: float = 
         "pair_status": np.ones(k, dtype=np.uint8),
         "eigenvectors": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
     }
-    values_of = {
+    values_of: dict[str, Any] = {
         "status": "complete",
         "command": "landscape hessian net.pt --eps 0.1",
         "created": "2026-01-02T03:04:05+00:00",

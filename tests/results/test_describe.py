@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from landscape.results import caveats, describe, is_collapsed, table
+from tests.results.made import hessian
+
+
+def test_a_file_is_told_for_a_person(tmp_path: Path) -> None:
+    path = hessian(eps=8 / 255, n_parameters=205_000, m=1).save(tmp_path / "h.h5")
+    told = dict(describe(path))
+    assert told["result"] == "hessian: top eigenpairs of the Hessian of the mean loss"
+    assert told["file"] == str(path)
+    assert told["threat model"] == (
+        "l-inf ball, eps = 8/255; attack pgd:steps=10,rel_step=0.25,restarts=1; adversary frozen; BatchNorm none"
+    )
+    assert told["net"].endswith("P = 205,000, from runs/net.pt, trained at eps = 0.1")
+    assert told["examples"] == "2,000 of mnist, split train"
+    assert told["eigenvectors"] == "(m = 1, P = 205,000) float32, 1: unit eigenvectors of the first m pairs"
+    assert told["guard_passed"] == "yes"
+
+
+def test_everything_that_the_file_holds_is_told() -> None:
+    result = hessian(checkpoint=None, train_eps=None, loss=None, note=[])
+    told = dict(describe(result))
+    assert "from unknown, trained at eps = unknown" in told["net"]
+    assert told["loss"] == "not computed"
+    assert told["note"] == "none"
+    assert told["training"] == "eps 0.1, seed 0, epochs 20, optimizer adam, lr 0.001, final loss unknown"
+    assert set(result.arrays) <= set(told)
+
+
+def test_the_table_has_a_row_per_pair() -> None:
+    header, rows = table(hessian(k=3, pair_status=np.array([1, 2, 0])))
+    assert header[:3] == ["k", "eigenvalues", "residuals"]
+    assert "eigenvectors" not in header
+    assert [row[0] for row in rows] == [1, 2, 3]
+    assert [row[-1] for row in rows] == ["converged", "at precision limit", "not converged"]
+    assert rows[0][1] == 40.0
+
+
+@pytest.mark.parametrize(
+    ("attrs", "collapsed"),
+    [
+        ({}, False),
+        ({"loss": math.log(10), "error_rate": 0.8876}, True),
+        ({"loss": 2.3010, "error_rate": float("nan")}, True),
+        ({"loss": 2.31, "error_rate": 1.0}, False),  # a clean net under attack, by chance at that loss
+        ({"loss": 12.0, "error_rate": 1.0}, False),
+        ({"loss": math.log(2), "error_rate": 0.5, "classes": 2}, True),
+        ({"loss": math.log(10), "error_rate": 0.9, "collapsed": False}, False),
+        ({"collapsed": True}, True),
+        ({"loss": 2.3, "model": "file.py:net"}, False),  # the number of classes is unknown
+        ({"loss": float("nan")}, False),
+    ],
+)
+def test_a_constant_classifier_is_known_by_a_fixed_rule(attrs: dict[str, Any], collapsed: bool) -> None:
+    assert is_collapsed(hessian(**attrs)) is collapsed
+
+
+@pytest.mark.parametrize(
+    ("attrs", "wanted"),
+    [
+        ({}, []),
+        ({"pair_status": [2] * 20}, []),
+        ({"pair_status": [1] * 18 + [0] * 2, "status": "not-converged"}, ["2 of 20 pairs not converged"]),
+        ({"status": "not-converged", "guard_passed": False}, ["guard failed: pairs may be missing"]),
+        ({"status": "partial"}, ["unfinished"]),
+        ({"status": "not-converged"}, ["not converged"]),
+        ({"collapsed": True}, ["constant classifier (loss = ln 10)"]),
+    ],
+)
+def test_caveats_say_what_a_reader_must_know(attrs: dict[str, Any], wanted: list[str]) -> None:
+    assert caveats(hessian(**attrs)) == wanted
+    assert dict(describe(hessian(**attrs)))["status"].endswith("; ".join(wanted))
