@@ -36,7 +36,8 @@ ARRAYS = ("eigenvalues", "residuals", "eigenvalue_se", "gauss_newton", "gradient
 def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: str = "") -> Drawn:
     """Draw the Hessian results among `inputs`; return the files written (PDF, PNG, CSV, JSON) and the inputs left out.
 
-    Those are results of other kinds; the JSON names them too. Raises ResultError where a file is damaged or none is left.
+    Those are results of other kinds; the JSON names them too. Raises ResultError where a file is damaged or none is
+    left.
     """
     stem = _stem(out)
     skipped = [path for path in inputs if read_kind(path) != KIND]

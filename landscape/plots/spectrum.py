@@ -48,7 +48,6 @@ def draw_spectrum(ax: Axes, results: Sequence[Result]) -> None:
     curves = group(results)
     colours = style.eps_colours(curve.eps for curve in curves)
     used: dict[float, int] = {}
-    ax.set_yscale("log")
     for curve in curves:
         dashes = _DASHES[used.setdefault(curve.eps, 0) % len(_DASHES)]
         used[curve.eps] += 1
@@ -81,11 +80,12 @@ def errors_note(results: Sequence[Result]) -> str:
         for result in results
         if (nonzero := (result.arrays["eigenvalues"] != 0) & np.isfinite(result.arrays["residuals"])).any()
     ]
-    parts = ["Bars: ± standard error over examples"]
+    known = any(np.isfinite(result.arrays["eigenvalue_se"]).any() for result in results)
+    parts = ["Bars: ± standard error over examples" if known else "Standard errors not computed"]
     if worst:
         parts.append(f"broad pale bars: solver's residual, at most {_short(max(worst))} |λ|")
     if limited := sum(int(np.sum(result.arrays["pair_status"] == 2)) for result in results):
-        parts.append(f"{limited} pairs at the precision of the product")
+        parts.append(f"pairs at the precision of the product: {limited}")
     if any(result.attrs.get("guard_passed") is None for result in results):
         parts.append("no guard against skipped pairs was run")
     return "; ".join(parts) + "."
@@ -145,11 +145,15 @@ def _draw_markers(ax: Axes, index: np.ndarray, result: Result, colour: style.Col
 
 
 def _limit(ax: Axes, results: Sequence[Result]) -> None:
-    """Set the limits by values and bars; a bar that reaches past zero runs off the axis and does not stretch it."""
+    """Set scale and limits by values and bars; a bar that reaches past zero runs off the axis and does not stretch it."""
     sizes = np.concatenate([np.abs(result.arrays["eigenvalues"]) for result in results])
     errors = np.concatenate([np.nan_to_num(result.arrays["eigenvalue_se"]) for result in results])
     shown = np.isfinite(sizes) & (sizes > 0)
-    if shown.any():
+    if not shown.any():
+        ax.set_ylim(0, 1)  # all is zero, and lies on the axis; a logarithmic one has no place for it
+        ax.set_yticks([])
+    else:
+        ax.set_yscale("log")
         low = np.where(errors < 0.9 * sizes, sizes - errors, 0.5 * sizes)[shown].min()
         ax.set_ylim(low / 1.25, (sizes + errors)[shown].max() * 1.25)
 

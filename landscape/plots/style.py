@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
+from matplotlib.font_manager import FontProperties
 
 from ..errors import UsageError
 from ..files import atomic_path
@@ -111,11 +111,13 @@ def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> 
 
 def _wrapped(figure: Figure, text: str, size: float) -> list[str]:
     """Return the lines of a text that fill the figure's width, measured in the type that they are drawn in."""
-    room = 0.96 * 72 * figure.get_figwidth()
+    room = 0.96 * figure.bbox.width
+    type_size = FontProperties(family=PAPER["font.sans-serif"], size=size)
+    measure = RendererAgg(figure.bbox.width, figure.bbox.height, figure.dpi).get_text_width_height_descent
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and TextPath((0, 0), longer, size=size).get_extents().width <= room:
+        if lines and measure(longer, type_size, False)[0] <= room:
             lines[-1] = longer
         else:
             lines.append(word)

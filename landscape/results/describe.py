@@ -95,9 +95,10 @@ def show(value: Any, name: str = "") -> str:
     if isinstance(value, int) and name != "seed":
         return f"{value:,}"
     if isinstance(value, dict):
-        return ", ".join(
-            f"{key} {show(item, key)}" for key, item in value.items() if key != "history" and item is not None
-        )
+        told = {key: item for key, item in value.items() if item is not None and key != "history"}
+        words = {key: show(item, key) for key, item in told.items()}
+        nested = {key: f"({text})" if isinstance(told[key], dict) else text for key, text in words.items() if text}
+        return ", ".join(f"{key} {text}" for key, text in nested.items())
     if isinstance(value, list):
         return ", ".join(show(item, name) for item in value) if value else "none"
     return value if isinstance(value, str) else json.dumps(value)

@@ -31,14 +31,14 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("out", ["fig3.pdf", "fig3.png", "fig3", "."])
+@pytest.mark.parametrize("out", ["fig3.png", "."])
 def test_it_writes_picture_numbers_and_provenance(results: list[Path], tmp_path: Path, out: str) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     done = invoke(*results, "-o", folder / out)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in folder.iterdir()) == ["fig3.csv", "fig3.json", "fig3.pdf", "fig3.png"]
-    rows = list(csv.DictReader((folder / "fig3.csv").open()))
+    rows = list(csv.DictReader((folder / "fig3.csv").read_text().splitlines()))
     assert len(rows) == 40
     assert [float(row["eigenvalues"]) for row in rows if row["eps"] == "0.1"] == hessian(top=48.0).eigenvalues.tolist()
     assert {row["training_seed"] for row in rows} == {"3"}
@@ -92,7 +92,7 @@ def test_wrong_usage_exits_with_2(results: list[Path], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["script", "module"])
 def test_it_runs_in_a_checkout_without_torch(results: list[Path], tmp_path: Path, how: str) -> None:
-    """The script alone finds the package beside it; -I leaves the working directory and PYTHONPATH out of the search."""
+    """The script finds the package beside it by itself: -I leaves the working directory out of the search."""
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     arguments = [str(path) for path in results] + ["-o", str(tmp_path / "fig3.pdf")]
     if how == "script":

@@ -42,7 +42,6 @@ def legend(ax: Axes) -> list[str]:
 
 
 def words(figure: Figure) -> str:
-    figure.canvas.draw()
     return " ".join(" ".join(text.get_text() for text in figure.texts).split())
 
 
@@ -77,6 +76,7 @@ def test_errors_that_were_not_computed_draw_no_bar() -> None:
     (segments,) = bars(ax, "eigenvalue_se")
     assert [segment[0][0] for segment in segments] == [4]
     assert bars(drawn(run(0.1, eigenvalue_se=np.full(20, np.nan))), "eigenvalue_se") == []
+    assert "Standard errors not computed" in words(figure_spectrum([run(0.1, eigenvalue_se=np.full(20, np.nan))]))
 
 
 def test_negative_eigenvalues_are_drawn_by_size_and_marked() -> None:
@@ -103,7 +103,7 @@ def test_unconverged_pairs_are_hollow_and_said_to_be() -> None:
     text = words(figure_spectrum([result, run(0.1)]))
     assert "! ε = 0.2: 3 of 20 pairs not converged" in text
     assert "ε = 0.1:" not in text
-    assert "1 pairs at the precision of the product" in text
+    assert "pairs at the precision of the product: 1" in text
 
 
 def test_zeros_lie_on_the_axis_and_a_zero_hessian_can_be_drawn() -> None:
@@ -114,6 +114,8 @@ def test_zeros_lie_on_the_axis_and_a_zero_hessian_can_be_drawn() -> None:
         (zero,) = lines(figure.axes[0], "zero")
         assert list(zero.get_xdata()) == list(np.flatnonzero(values == 0) + 1)
         assert "λ = 0, on the axis" in legend(figure.axes[0])
+        assert figure.axes[0].get_ylim()[0] >= 0
+    assert (figure.axes[0].get_ylim(), figure.axes[0].get_yscale()) == ((0, 1), "linear")  # the curve is on the axis
 
 
 def test_a_bar_that_passes_zero_does_not_stretch_the_axis() -> None:
@@ -142,6 +144,7 @@ def test_the_footnote_is_inside_the_page_and_states_the_largest_residual() -> No
         figure = figure_spectrum([run(0.1), run(0.2, residuals=np.full(20, 0.04))], width=width)
         assert "N = 2,000; ℓ∞ ε = 0.1, 0.2; PGD-10 (step 0.25 ε); adversary frozen" in words(figure)
         assert "solver's residual, at most 0.01 |λ|" in words(figure)
+        figure.canvas.draw()
         page = figure.get_window_extent()
         for text in figure.texts:
             box = text.get_window_extent()
@@ -166,7 +169,9 @@ def test_a_matrix_of_radii_has_a_colour_for_training_and_dashes_for_the_attack()
         hessian(eps=eps, train_eps=trained, training={"eps": trained}) for eps in (0.0, 0.1) for trained in (0.0, 0.2)
     ]
     ax = drawn(*results)
-    looks = [(str(line.get_color()), str(line.get_linestyle())) for line in lines(ax, "eigenvalues")]
+    looks = [
+        (str(line.get_color()), line.get_linestyle() + str(line._dash_pattern)) for line in lines(ax, "eigenvalues")
+    ]
     assert len(set(looks)) == 4
     assert len({colour for colour, _ in looks}) == 2
     assert legend(ax)[1] == "ε = 0.1 (trained at 0)"

@@ -27,11 +27,12 @@ def test_a_file_is_told_for_a_person(tmp_path: Path) -> None:
 
 def test_everything_that_the_file_holds_is_told() -> None:
     result = hessian(checkpoint=None, train_eps=None, loss=None, note=[])
+    result.attrs["training"]["final"] = {"clean_error": 0.02}
     told = dict(describe(result))
     assert "from unknown, trained at eps = unknown" in told["net"]
     assert told["loss"] == "not computed"
     assert told["note"] == "none"
-    assert told["training"] == "eps 0.1, seed 0, epochs 20, optimizer adam, lr 0.001, final loss unknown"
+    assert told["training"] == "eps 0.1, seed 0, epochs 20, optimizer adam, lr 0.001, final (clean_error 0.02)"
     assert set(result.arrays) <= set(told)
 
 
