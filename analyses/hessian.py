@@ -142,7 +142,7 @@ def hessian(
             "norm": norm,
             "attack": str(pgd) if eps > 0 else "none",
             "adversary": "frozen" if eps > 0 else "none",
-            "batchnorm": _batchnorm(model),
+            "batchnorm": batchnorm_policy(model),
             **(provenance_of or {}),
             "status": "complete" if pairs.converged else "not-converged",
             "eps": eps,
@@ -244,7 +244,8 @@ def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None]
     return None if progress is None else lambda done, total: progress(stage, done, total)
 
 
-def _batchnorm(model: nn.Module) -> str:
+def batchnorm_policy(model: nn.Module) -> str:
+    """Return which BatchNorm statistics a measurement uses: "frozen" (the net's own), or "none" without BatchNorm."""
     has = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     return "frozen" if has else "none"
 

@@ -145,7 +145,7 @@ def _draw_markers(ax: Axes, index: np.ndarray, result: Result, colour: style.Col
 
 
 def _limit(ax: Axes, results: Sequence[Result]) -> None:
-    """Set scale and limits by values and bars; a bar that reaches past zero runs off the axis and does not stretch it."""
+    """Set scale and limits by values and bars; a bar that passes zero runs off the axis and does not stretch it."""
     sizes = np.concatenate([np.abs(result.arrays["eigenvalues"]) for result in results])
     errors = np.concatenate([np.nan_to_num(result.arrays["eigenvalue_se"]) for result in results])
     shown = np.isfinite(sizes) & (sizes > 0)

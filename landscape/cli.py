@@ -1,0 +1,84 @@
+"""The command line: which commands there are, registered by name so that `landscape --help` loads no torch."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import LandscapeError
+from .spec import nearest
+
+# Name, then the line that `landscape --help` prints; the command is landscape.commands.NAME.command.
+COMMANDS = {
+    "demo": "Take the tour: Hessians of a robust net and its non-robust twin, drawn.",
+    "train": "Train a net adversarially and save its checkpoints.",
+    "hessian": "Top Hessian eigenpairs of a checkpoint, each with its evidence.",
+    "plot": "Draw any result.",
+    "info": "Say what a .pt or .h5 file is, and how it was made.",
+}
+
+
+class _Failure(click.ClickException):
+    def __init__(self, error: LandscapeError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+
+class Commands(click.Group):
+    """The commands, imported when they are called; errors become one sentence and their exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of a first day's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command by name, or a sentence with the nearest names."""
+        if name not in COMMANDS:
+            raise click.UsageError(f"no command {name!r}; {nearest(name, COMMANDS)}", ctx)
+        command: click.Command = importlib.import_module(f".commands.{name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a LandscapeError ends it with its sentence, an interruption with 130."""
+        try:
+            return super().invoke(ctx)
+        except LandscapeError as error:
+            raise _Failure(error) from error
+        except KeyboardInterrupt as interruption:
+            click.echo(str(interruption) or "interrupted", err=True)
+            ctx.exit(128 + signal.SIGINT)
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+                message = "memory ran out; give a smaller --batch-size or --n-examples"
+                raise _Failure(LandscapeError(message)) from error
+            raise
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Begin with: landscape demo",
+)
+@click.version_option(__version__, "--version", prog_name="landscape")
+def main() -> None:
+    """Measure the loss landscape of robust networks.
+
+    \b
+    landscape train --data digits --model lenet --eps 0.1 --out robust.pt
+    landscape hessian robust.pt
+    landscape plot results/robust.hessian-*.h5
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`landscape info FILE`: what a checkpoint, a result or an unfinished run is, and how it was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..results import describe
+from ..terminal import print_pairs
+from ..units import format_eps
+
+
+@click.command(epilog="Example: landscape info digits/eps0.1")
+@click.argument("file", metavar="FILE")
+def command(file: str) -> None:
+    """Say what FILE is: a checkpoint (.pt, .safetensors, a shipped name), a result (.h5), an unfinished run (.partial)."""
+    if file.endswith(".partial"):
+        print_pairs(_unfinished(Path(file)))
+    elif file.endswith((".h5", ".hdf5")):
+        print_pairs(describe(Path(file)))
+    else:
+        print_pairs(_checkpoint(file))
+
+
+def _unfinished(path: Path) -> list[tuple[str, str]]:
+    from ..results import read_snapshot
+
+    arrays, _ = read_snapshot(path)
+    lines = [("unfinished run", f"{path}; the command that began it resumes it")]
+    if "values" in arrays:
+        pairs = zip(arrays["values"], arrays["residuals"], strict=True)
+        lines += [(f"eigenvalue {k}", f"{value:.5g}, residual {residual:.1e}") for k, (value, residual) in enumerate(pairs, 1)]
+    return lines
+
+
+def _checkpoint(source: str) -> list[tuple[str, str]]:
+    from ..checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(source)
+    parameters = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
+    training = dict(checkpoint.training)
+    final = training.pop("final", None) or {}
+    history = training.pop("history", None) or []
+    lines = [
+        ("checkpoint", f"{checkpoint.name} ({checkpoint.path})"),
+        ("sha256", checkpoint.sha256),
+        ("model", checkpoint.model or "unknown: bare weights; give --model"),
+        ("data", checkpoint.data or "unknown: give --data"),
+        ("tensors", f"{len(checkpoint.state_dict)}, {parameters:,} numbers"),
+        *((name, _text(name, value)) for name, value in training.items() if value is not None),
+        ("epochs in history", str(len(history))),
+        *((name.replace("_", " "), _text(name, value)) for name, value in final.items()),
+        *((f"made with {name}", str(version)) for name, version in checkpoint.versions.items()),
+    ]
+    return [line for line in lines if line != ("epochs in history", "0")]
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        if name.endswith("error"):
+            return f"{100 * value:.2f} %"
+        return format_eps(value) if name.startswith("eps") and name != "epsilon" else f"{value:.5g}"
+    return str(value)

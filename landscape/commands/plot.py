@@ -1,0 +1,35 @@
+"""`landscape plot FILE.h5...`: a good picture of any result, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .. import options
+from ..errors import LandscapeError
+from ..terminal import say
+
+
+@click.command(epilog="Example: landscape plot results/*.hessian-*.h5 --out spectra.pdf")
+@click.argument("files", metavar="FILE.h5...", nargs=-1, required=True, type=options.PATH)
+@click.option("--out", type=options.PATH, help="Where to draw; .png and .pdf are both written.  [default: beside the first file]")
+@options.overwrite
+def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
+    """Draw results, those of one kind together, as a PNG and a PDF."""
+    from ..plots import plot, save_figure
+    from ..results import read_result
+    from ..results.schema import KINDS
+    from ..results.store import read_kind
+
+    kinds = [read_kind(path) for path in files]
+    small = [[name for name, array in KINDS[kind].arrays.items() if "P" not in array.dims] for kind in kinds]
+    figure = plot([read_result(path, only=names) for path, names in zip(files, small, strict=True)])
+    stem = files[0] if out is None else out
+    stem = stem.with_suffix("") if stem.suffix in (".h5", ".pdf", ".png") else stem
+    pictures = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
+    if out is not None and not overwrite:
+        for picture in pictures:
+            if picture.exists():
+                raise LandscapeError(f"{picture} exists and is kept; give --overwrite, or another --out")
+    say("wrote " + ", ".join(str(save_figure(figure, picture)) for picture in pictures))

@@ -1,0 +1,104 @@
+"""What a command measures: a checkpoint's net, its data, and the budget that it is measured at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..checkpoint import Checkpoint, read_checkpoint, rebuild
+from ..data import ImageData, load_data
+from ..errors import UsageError
+from ..models import model_shape
+from ..options import choose_device
+from ..spec import parse_spec
+from ..terminal import Report
+from ..units import format_eps, parse_eps
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A net on its device in eval mode, its data, and the checkpoint that both come from."""
+
+    model: nn.Module
+    model_spec: str
+    checkpoint: Checkpoint
+    data: ImageData
+
+    @property
+    def train_eps(self) -> float:
+        """The radius that the net was trained at, in pixel units; NaN where that is unknown."""
+        eps = self.checkpoint.training.get("eps")
+        return float(eps) if isinstance(eps, int | float) else math.nan
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the attributes of a result that say which net was measured."""
+        training = {key: value for key, value in self.checkpoint.training.items() if key != "history"}
+        return {
+            "checkpoint": self.checkpoint.name,
+            "checkpoint_sha256": self.checkpoint.sha256,
+            "training": training or None,
+            "train_eps": self.train_eps,
+            "model": self.model_spec,
+        }
+
+
+def load_subject(
+    source: str,
+    *,
+    model: str | None,
+    data: str | None,
+    data_dir: Path | None,
+    split: str,
+    device: str,
+    report: Report,
+) -> Subject:
+    """Return the net and the data that a checkpoint and the options name; what is left out, the checkpoint says.
+
+    A callable that a checkpoint names is not run: only what the user types is.
+    """
+    checkpoint = read_checkpoint(source)
+    if data is None:
+        data = checkpoint.data
+        if data is None:
+            raise UsageError(f"{source} does not say which data it was trained on; give --data, such as --data mnist")
+        if parse_spec(data).callable is not None:
+            raise UsageError(f"{source} names the code {data} as its data, and a file's word runs no code; type --data {data}")
+    images = load_data(data, split=split, data_dir=data_dir, progress=report)
+    net, spec = rebuild(checkpoint, model=model, input=images.shape, classes=images.classes)
+    shape = model_shape(spec)
+    if shape is not None and (shape[0] != images.shape or shape[1] < images.classes):
+        wanted, came = _words(*shape), _words(images.shape, images.classes)
+        raise UsageError(f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for")
+    return Subject(net.eval().to(choose_device(device)), spec, checkpoint, images)
+
+
+def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:
+    """Return the radius in pixel units and the norm that options and checkpoint give; options win."""
+    trained = subject.checkpoint.training.get("norm")
+    norm = norm or (trained if isinstance(trained, str) else "linf")
+    if eps is not None:
+        return parse_eps(eps, norm=norm), norm
+    if math.isnan(subject.train_eps):
+        raise UsageError(
+            f"{subject.checkpoint.name} does not say at which eps it was trained; give --eps, such as --eps 8/255 (or --eps 0)"
+        )
+    return subject.train_eps, norm
+
+
+def threat_line(subject: Subject, *, eps: float, norm: str, n: int, attack: str, batchnorm: str) -> str:
+    """Return the line that states what is measured: norm, eps, split, n, attack, BatchNorm."""
+    data = subject.data
+    played = f"attack {attack}, adversary frozen at the weights" if eps else "no attack"
+    trained = "" if math.isnan(subject.train_eps) else f" (trained at {format_eps(subject.train_eps)})"
+    return (
+        f"{subject.checkpoint.name}: {norm} eps {format_eps(eps)}{trained}, {n:,} of {len(data):,} {data.split} examples of "
+        f"{data.spec}, {played}, BatchNorm {batchnorm}"
+    )
+
+
+def _words(shape: tuple[int, int, int], classes: int) -> str:
+    return f"{'x'.join(map(str, shape))} images in {classes} classes"

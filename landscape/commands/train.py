@@ -1,0 +1,109 @@
+"""`landscape train`: train a net adversarially, and save it with all that rebuilds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import options
+from ..errors import UsageError
+from ..terminal import print_table, progress, say
+from ..units import format_eps, parse_eps
+
+
+def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isdecimal() for word in words):
+        raise click.BadParameter(f"{text!r} is no list of epochs; write 5,10,20")
+    return [int(word) for word in words]
+
+
+@click.command(epilog="Example: landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt")
+@options.data
+@options.data_dir
+@options.model
+@click.option("--eps", metavar="EPS", required=True, help="Radius in pixel units, such as 8/255; 0 trains without an adversary.")
+@options.together(
+    click.option("--norm", type=click.Choice(options.NORMS), default="linf", show_default=True),
+    click.option("--eps-schedule", type=click.Choice(["constant", "linear", "cosine"]), default="constant", show_default=True),
+    click.option("--eps-overshoot", metavar="EPS", help="Where a warm-up heads, clipped at --eps.  [default: twice --eps]"),
+    click.option("--epochs", type=click.IntRange(1), default=20, show_default=True),
+    click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True),
+    click.option("--lr", type=float, help="Learning rate.  [default: 1e-3 for adam, 0.1 for sgd]"),
+    click.option("--lr-schedule", type=click.Choice(["constant", "step", "cosine"]), default="constant", show_default=True),
+    click.option("--weight-decay", type=float, default=0.0, show_default=True),
+    click.option("--momentum", type=float, default=0.9, show_default=True),
+    click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True),
+)
+@options.attack
+@options.seed
+@options.device
+@click.option("--save-epochs", default="", callback=_epochs, metavar="N,N...", help="Keep NAME-epochN.pt too.")
+@click.option("--out", type=options.PATH, required=True, metavar="NAME.pt", help="The checkpoint to write.")
+@options.overwrite
+@options.volume
+def command(
+    model: str | None,
+    data: str | None,
+    data_dir: Path | None,
+    eps: str,
+    norm: str,
+    eps_overshoot: str | None,
+    device: str,
+    save_epochs: list[int],
+    out: Path,
+    overwrite: bool,
+    verbose: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train --model on --data against an adversary of radius --eps, and save NAME.pt (and NAME-epoch0.pt, the start).
+
+    The attack of training keeps its last iterate and runs in eval mode; its relative step follows eps through a warm-up.
+    The same seed on the same machine writes the same bytes.
+    """
+    if model is None or data is None:
+        missing = "--model" if model is None else "--data"
+        raise UsageError(f"{missing} is missing; such as: landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt")
+    from ..training.recipe import Recipe
+    from ..training.run import run
+
+    recipe = Recipe(
+        eps=parse_eps(eps, norm=norm),
+        norm=norm,
+        eps_overshoot=None if eps_overshoot is None else parse_eps(eps_overshoot, norm=norm),
+        **settings,
+    )
+    if not quiet:
+        say(f"training {model} on {data} at {norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule}), {recipe.epochs} epochs")
+    with progress(quiet=quiet) as report:
+        finished = run(
+            recipe,
+            model=model,
+            data=data,
+            out=out,
+            save_epochs=save_epochs,
+            data_dir=data_dir,
+            device=options.choose_device(device),
+            overwrite=overwrite,
+            progress=report,
+        )
+    if quiet:
+        return
+    final = finished.training["final"]
+    rows = [
+        [split, f"{final[f'{split}_examples']:,}", *(_cell(final, kind, split) for kind in ("clean", "robust"))]
+        for split in ("train", "test")
+        if final[f"{split}_examples"]
+    ]
+    print_table(f"error (loss) of {out.name}, robust: {final['attack']}", ["split", "examples", "clean", "robust"], rows)
+    if final["collapsed"]:
+        say("caution: the net is a constant classifier; try --eps-schedule linear, a wider --model, or a smaller --eps")
+    say(f"wrote {', '.join(str(path) for path in finished.paths)}")
+    say(f"next: landscape hessian {out}")
+
+
+def _cell(final: dict[str, Any], kind: str, split: str) -> str:
+    return f"{100 * final[f'{kind}_{split}_error']:.2f} % ({final[f'{kind}_{split}_loss']:.3f})"

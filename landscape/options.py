@@ -1,0 +1,83 @@
+"""Options that several commands share, with their types: each refuses what cannot be meant before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .errors import UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+NORMS = ("linf", "l2")
+DEFAULT_ATTACK = "pgd:steps=10,rel_step=0.25,restarts=1"
+
+
+class Count(click.ParamType):
+    """A whole number of examples, or "all"."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or "all"."""
+        if value == "all" or isinstance(value, int):
+            return value  # type: ignore[no-any-return]
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is no number of examples; write 1 or more, or all", param, ctx)
+        return int(value)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return one decorator that adds several options, in the order that help shows them."""
+
+    def decorate(function: Command) -> Command:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+model = click.option("--model", metavar="SPEC", help="The net: lenet:width=4, pkg.mod:callable, file.py:callable.")
+data = click.option("--data", metavar="SPEC", help="digits, mnist, cifar10, x.npz, pkg.mod:callable, file.py:callable.")
+data_dir = click.option("--data-dir", type=PATH, help="Folder of the data sets.  [default: $LANDSCAPE_DATA, else a cache]")
+split = click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
+n_examples = click.option("--n-examples", type=Count(), help="Examples to average over.  [default: at most 2,000]")
+eps = click.option("--eps", metavar="EPS", help="Radius in pixel units, such as 4/255.  [default: that of training]")
+norm = click.option("--norm", type=click.Choice(NORMS), help="Norm of the ball.  [default: that of training, else linf]")
+attack = click.option("--attack", metavar="ATTACK", default=DEFAULT_ATTACK, show_default=True, help="The adversary.")
+seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of every random draw.")
+device = click.option("--device", metavar="auto|cpu|cuda[:i]", default="auto", show_default=True)
+batch_size = click.option("--batch-size", type=click.IntRange(1), help="Changes memory and speed only.")
+out = click.option("--out", type=PATH, help="The file to write.  [default: a name of its own under results/]")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+volume = together(
+    click.option("-v", "--verbose", is_flag=True, help="Say more."),
+    click.option("-q", "--quiet", is_flag=True, help="Print no progress and no table."),
+)
+
+measured = together(model, data, data_dir, split, n_examples, eps, norm, attack, seed, device, batch_size)
+written = together(out, overwrite, volume)
+
+
+def choose_device(text: str) -> str:
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:i` stands for; raise where it is not there."""
+    import torch
+
+    from .errors import LandscapeError
+
+    if text == "cpu":
+        return "cpu"
+    if text == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = text.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise UsageError(f"--device {text} is unknown; write auto, cpu, cuda or cuda:1")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise LandscapeError(f"--device {text} is not there: torch sees {count} CUDA devices; type --device cpu")
+    return text
