@@ -40,8 +40,7 @@ def caveats(result: Result) -> list[str]:
     """Return what a reader has to know before trusting the numbers, a short clause each; empty where all is well."""
     found = []
     if is_collapsed(result):
-        classes = class_count(result)
-        found.append(f"constant classifier (loss = ln {classes})" if classes else "constant classifier")
+        found.append("constant classifier")
     if "pair_status" in result.arrays:
         status = result.arrays["pair_status"]
         if unconverged := int(np.sum(status == 0)):

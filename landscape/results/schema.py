@@ -81,6 +81,7 @@ COMMON: dict[str, Attribute] = {
     "adversary": Attribute("text", "what it does as the weights move", choices=("frozen", "reattacked", "none")),
     "batchnorm": Attribute("text", "which BatchNorm statistics were used", optional=True),
     "wall_seconds": Attribute("number", "seconds it took"),
+    "settings": Attribute("json", "all that decides the numbers: what a repeated command compares", required=False),
 }
 
 HESSIAN = Kind(

@@ -108,6 +108,9 @@ def _unwrapped(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, Path):
         return str(value)
+    for base in (str, int, float):  # torch.__version__ is a subclass of str, which h5py cannot store
+        if isinstance(value, base) and not isinstance(value, bool):
+            return base(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_unwrapped(item) for item in value]
     return value

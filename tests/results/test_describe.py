@@ -26,13 +26,13 @@ def test_a_file_is_told_for_a_person(tmp_path: Path) -> None:
 
 
 def test_everything_that_the_file_holds_is_told() -> None:
-    result = hessian(checkpoint=None, train_eps=None, loss=None, note=[])
-    result.attrs["training"]["final"] = {"clean_error": 0.02}
+    training = {"eps": 0.1, "seed": 0, "lr": 1e-3, "momentum": None, "history": [{}], "final": {"clean_error": 0.02}}
+    result = hessian(checkpoint=None, train_eps=None, loss=None, note=[], training=training)
     told = dict(describe(result))
     assert "from unknown, trained at eps = unknown" in told["net"]
     assert told["loss"] == "not computed"
     assert told["note"] == "none"
-    assert told["training"] == "eps 0.1, seed 0, epochs 20, optimizer adam, lr 0.001, final (clean_error 0.02)"
+    assert told["training"] == "eps 0.1, seed 0, lr 0.001, final (clean_error 0.02)"
     assert set(result.arrays) <= set(told)
 
 
@@ -73,7 +73,7 @@ def test_a_constant_classifier_is_known_by_a_fixed_rule(attrs: dict[str, Any], c
         ({"status": "not-converged", "guard_passed": False}, ["guard failed: pairs may be missing"]),
         ({"status": "partial"}, ["unfinished"]),
         ({"status": "not-converged"}, ["not converged"]),
-        ({"collapsed": True}, ["constant classifier (loss = ln 10)"]),
+        ({"collapsed": True}, ["constant classifier"]),
     ],
 )
 def test_caveats_say_what_a_reader_must_know(attrs: dict[str, Any], wanted: list[str]) -> None:
