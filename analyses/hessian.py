@@ -14,6 +14,7 @@ from torch import nn
 
 from landscape.attacks import PGD, make_ball, parse_attack
 from landscape.curvature import (
+    WHICH,
     Eigenpairs,
     HessianOperator,
     Lanczos,
@@ -28,6 +29,7 @@ from landscape.errors import LandscapeError, NotConverged, UsageError
 from landscape.losses import Loss, cross_entropy
 from landscape.objective import Objective
 from landscape.results import Result, provenance
+from landscape.spec import nearest
 from landscape.streams import stream_key
 from landscape.training.accuracy import Outcome, collapsed
 
@@ -39,8 +41,11 @@ KEEP_VECTORS = 256 * 2**20  # bytes of eigenvectors that a result keeps, at most
 class Snapshot(Protocol):
     """Where an unfinished run is kept: `load` returns its state or None, `offer` says where it stands now."""
 
-    def load(self) -> dict[str, np.ndarray] | None: ...
-    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None: ...
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Return the solver's state where a run was left unfinished."""
+
+    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Take the solver's state now, or let it pass."""
 
 
 def hessian(
@@ -66,7 +71,7 @@ def hessian(
     progress: Progress | None = None,
     snapshot: Snapshot | None = None,
 ) -> Result:
-    """Return the `top` eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at the weights.
+    """Return the `top` eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at w0.
 
     `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1]. Beside each
     eigenvalue stand its residual (the solver's error), its standard error over examples (the data's), its Gauss-Newton
@@ -75,6 +80,8 @@ def hessian(
     """
     began = time.perf_counter()
     which = _resolve_which(method, which)
+    if not tol > 0:
+        raise UsageError(f"tol = {tol}; wanted a positive number, such as 1e-3")
     data = as_data(data)
     examples = select(data, n_examples, seed=seed)
     ball = make_ball(norm, eps)
@@ -139,7 +146,7 @@ def hessian(
             "split": data.split,
             "n_examples": frozen.n,
             "n_parameters": frozen.n_parameters,
-            "norm": norm,
+            "norm": pgd.ball.norm,
             "attack": str(pgd) if eps > 0 else "none",
             "adversary": "frozen" if eps > 0 else "none",
             "batchnorm": batchnorm_policy(model),
@@ -178,6 +185,8 @@ def _resolve_which(method: str, which: str | None) -> str:
     if method not in METHODS:
         raise UsageError(f"method {method!r} is unknown; there are {' and '.join(METHODS)}")
     which = which or ("lm" if method == "power" else "la")
+    if which not in WHICH:
+        raise UsageError(f"which = {which!r} is unknown; {nearest(which, WHICH)}")
     if method == "power" and which != "lm":
         raise UsageError(
             f"the power method finds by magnitude; give --which lm with it, or --method lanczos for {which}"

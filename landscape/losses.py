@@ -19,7 +19,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     """Return the losses (N,) of outputs (N, ...); raise UsageError where the loss does not give one per example."""
-    losses = loss(outputs, labels)
+    try:
+        losses = loss(outputs, labels)
+    except IndexError as error:
+        raise UsageError(
+            f"the loss found no output for a label ({error}): outputs of shape {tuple(outputs.shape)} came with labels "
+            f"up to {int(labels.max())}; are the net and the data of as many classes?"
+        ) from error
     if losses.shape != labels.shape[:1]:
         raise UsageError(
             f"the loss returned shape {tuple(losses.shape)} for {len(labels)} examples; it must return one value per "

@@ -43,7 +43,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 class SavedBytes:
-    """Count the bytes that autograd keeps for backward, each storage once: a context around the forward and backward."""
+    """Count the bytes that autograd keeps for backward, each storage once: a context around forward and backward."""
 
     def __init__(self, exclude: Iterable[Tensor] = ()) -> None:
         self._seen = {tensor.untyped_storage().data_ptr() for tensor in exclude}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +34,7 @@ class Objective:
 
     With an attack, each value and gradient attacks anew at its own w (Danskin: the gradient at the maximiser is the
     gradient of the maximum); `freeze` fixes the adversarial images instead. The net runs in eval mode; its mode, its
-    weights, its buffers and its gradients stay as they are. Points w (P,) are those of `space`; None means the net's own.
+    weights, its buffers and its gradients stay as they are. Points w (P,) are those of `space`; None is the net's own.
     Random starts depend on (seed, index in the data set, restart) alone.
     """
 
@@ -98,7 +99,7 @@ class Objective:
         if self.attack is None:
             return batch
 
-        def noise(restart: int) -> list:
+        def noise(restart: int) -> list[np.random.Generator]:
             return example_streams(self.seed, f"attack/restart{restart}", batch.indices.tolist())
 
         images = self.attack(network, batch.images, batch.labels, noise=noise, loss=self.loss)

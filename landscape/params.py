@@ -42,7 +42,7 @@ class ParameterSpace:
             raise UsageError(
                 f"a point of shape {tuple(w.shape)} came; wanted ({self.n_parameters},), one entry a parameter"
             )
-        pieces = torch.split(w, self.sizes)
+        pieces = torch.split(w, list(self.sizes))
         return tuple(piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True))
 
     def named(self, w: Tensor) -> Mapping[str, Tensor]:

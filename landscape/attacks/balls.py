@@ -83,11 +83,15 @@ class L2Ball(Ball):
 
     def ascent(self, gradient: Tensor) -> Tensor:
         """Return the gradients (N, ...) scaled to length 1; a zero gradient stays zero."""
-        lengths = gradient.flatten(1).norm(dim=1).view(-1, *[1] * (gradient.dim() - 1))
-        return torch.where(lengths > 0, gradient / lengths, 0)
+        ones = [1] * (gradient.dim() - 1)
+        # An example classified with certainty has a gradient whose squares underflow: its length is taken in its peak.
+        peaks = gradient.flatten(1).abs().amax(dim=1).view(-1, *ones)
+        scaled = gradient / peaks
+        lengths = scaled.flatten(1).norm(dim=1).view(-1, *ones)
+        return torch.where((peaks > 0) & torch.isfinite(lengths), scaled / lengths, 0)
 
     def project(self, points: Tensor, centres: Tensor) -> Tensor:
-        """Return the points (N, ...) pulled into the balls, then clamped to [0, 1]: no clamp lengthens a perturbation."""
+        """Return the points (N, ...) pulled into the balls, then clamped to [0, 1], which lengthens no perturbation."""
         shift = points - centres
         lengths = shift.flatten(1).norm(dim=1).view(-1, *[1] * (shift.dim() - 1))
         scale = torch.where(lengths > self.eps, self.eps / lengths, 1)

@@ -56,7 +56,7 @@ class PGD:
                 )
 
     def __str__(self) -> str:
-        size = f"rel_step={self.rel_step:g}" if self.step is None else f"step={format_eps(self.step)}"
+        size = f"rel_step={float(self.rel_step)}" if self.step is None else f"step={_written(self.step)}"
         extra = "" if self.start == "ball" else f",start={self.start}"
         extra += "" if self.keep == "best" else f",keep={self.keep}"
         return f"pgd:steps={self.steps},{size},restarts={self.restarts}{extra}"
@@ -116,6 +116,12 @@ class PGD:
         ball = self.ball if self.start == "ball" else self.ball.with_eps(min(self.step_size, self.ball.eps))
         shift = ball.random_points(streams, images.shape[1:])
         return self.ball.project(images + shift.to(images), images)
+
+
+def _written(step: float) -> str:
+    # An attack is read back from its words, so they must not round.
+    short = format_eps(step)
+    return short if parse_number(short, name="step") == step else str(float(step))
 
 
 def _better(best: Tensor, best_losses: Tensor, x: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,8 +35,9 @@ class Eigenpairs:
     values (k,) in the order of `which`; vectors (k, P) float64, of unit length; residuals (k,) = ||Hv - value v|| by a
     product of its own; status (k,) as PairStatus; hvps: products spent to find them, those of the guard among them;
     check_hvps: products spent on the residuals; guard_passed: None where no guard was asked for; guard_bound: the value
-    beyond which the guard would have seen a missed eigenvector orthogonal to its space, 99 times in 100; orthogonality: the
-    largest entry of |VV' - I|; precision: the length below which a residual is rounding.
+    beyond which the guard would have seen a missed eigenvector orthogonal to its space, 99 times in 100 (infinite where
+    P is too small to say; NaN without a guard, or where the space is all of R^P); orthogonality: the largest entry of
+    |VV' - I|; precision: the length below which a residual is rounding.
     """
 
     values: np.ndarray
@@ -110,6 +111,7 @@ def settle(solver: Lanczos, *, strict: bool = True) -> Eigenpairs:
         guard_hvps=solver.guard_products,
         guard_passed=solver.guard_passed if solver.guard_steps else None,
         guard_bound=solver.guard_bound,
+        scale=solver.space.scale,
     )
     if strict and not pairs.converged:
         raise NotConverged(shortfall(pairs), pairs)
@@ -127,12 +129,17 @@ def check_pairs(
     guard_hvps: int = 0,
     guard_passed: bool | None = None,
     guard_bound: float = math.nan,
+    scale: float = 0.0,
 ) -> Eigenpairs:
-    """Return eigenpairs, values (k,) and vectors (k, P), with the residual of each by one more product."""
+    """Return eigenpairs, values (k,) and vectors (k, P), with the residual of each by one more product.
+
+    `scale` is the longest product with a unit vector so far, where it is known: rounding is relative to that, which the
+    other end of the spectrum may set.
+    """
     k = len(values)
     vectors = vectors / vectors.norm(dim=1, keepdim=True)
     residuals = np.empty(k)
-    scale = float(np.max(np.abs(values), initial=0.0))
+    scale = max(scale, float(np.max(np.abs(values))))
     for start in range(0, k, _COLUMNS):
         block = vectors[start : start + _COLUMNS]
         products = (H @ block.T).T.to(torch.float64)

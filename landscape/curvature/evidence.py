@@ -44,7 +44,8 @@ def _forward_mode(objective: Objective, w: Tensor, v: Tensor, batch: Batch) -> t
 
     zero, one = w.new_zeros(()), w.new_ones(())
     with torch.no_grad():
-        (_, (_, slope)), (_, (curvature, _)) = jvp(lambda t: jvp(at, (t,), (one,)), (zero,), (one,))
+        first, second = jvp(lambda t: jvp(at, (t,), (one,)), (zero,), (one,))  # type: ignore[misc]  # has_aux's type
+    (_, (_, slope)), (_, (curvature, _)) = first, second
     return curvature, slope
 
 
@@ -79,10 +80,10 @@ def _bend_of_loss(objective: Objective, w: Tensor, slope: Tensor, batch: Batch) 
         outputs = objective.network(w)(batch.images)
 
         def first(t: Tensor) -> Tensor:
-            losses, rates = jvp(lambda s: per_example(objective.loss, outputs + s * slope, batch.labels), (t,), (one,))
-            return rates
+            tangents = jvp(lambda s: per_example(objective.loss, outputs + s * slope, batch.labels), (t,), (one,))
+            return tangents[1]
 
-        _, second = jvp(first, (zero,), (one,))
+        second: Tensor = jvp(first, (zero,), (one,))[1]
     return second
 
 

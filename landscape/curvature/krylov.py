@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..errors import LandscapeError
 
 _PASSES = 4  # reorthogonalisation stops earlier, as soon as a pass takes away less than half of the vector
 _BREAKDOWN = 1e-13  # relative length below which a new direction is rounding error
@@ -16,9 +19,13 @@ class SymmetricOperator(Protocol):
     """What the solvers need of a matrix: its shape, where it lives, and its product with a vector (P,)."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(P, P)."""
+
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where vectors live."""
+
     def __matmul__(self, v: Tensor) -> Tensor: ...
 
 
@@ -58,22 +65,30 @@ class KrylovSpace:
         return self.capacity - self.size
 
     def inject(self) -> bool:
-        """Add a random direction, orthogonal to all the rows, as the last pending one; False where no dimension is left."""
+        """Add a random direction, orthogonal to all the rows, as the last pending one; False where none is left."""
         if self.size >= self.dimension:
             return False
         start = torch.randn(self.dimension, dtype=torch.float64, generator=self.generator).to(self.H.device)
         start /= start.norm()
-        _, length = self._orthogonalise(start)
+        _, length = self._orthogonalise(start, scale=1.0)
         self._append(start / length)
         return True
 
     def expand(self, pending: int = 0) -> None:
-        """Multiply one pending vector by H, and append the new direction that this opens, if it opens one."""
+        """Multiply one pending vector by H, and append the new direction that this opens, if it opens one.
+
+        Raises LandscapeError where the product is not finite.
+        """
         p = self.processed
         product = (self.H @ self.rows[p + pending]).to(torch.float64)
+        norm = float(product.norm())
+        if not math.isfinite(norm):
+            raise LandscapeError(
+                "a Hessian product is not finite, so no eigenvalue can be found; check the net's weights and its loss"
+            )
         self._swap(p, p + pending)  # after the product: one that is interrupted leaves the space as it was
         row = self.rows[p]
-        self.scale = max(self.scale, float(product.norm()))
+        self.scale = max(self.scale, norm)
         # By symmetry the components along the processed rows are known; what the full passes then find is rounding.
         known = np.flatnonzero(self.coupling[p, :p])
         coefficients = torch.zeros(self.size, dtype=torch.float64)
@@ -83,7 +98,7 @@ class KrylovSpace:
         diagonal = float(row @ product)
         product -= diagonal * row
         coefficients[p] = diagonal
-        corrections, length = self._orthogonalise(product)
+        corrections, length = self._orthogonalise(product, scale=self.scale)
         coefficients += corrections
         self.coupling[: self.size, p] = coefficients.numpy()
         self.processed += 1
@@ -92,7 +107,7 @@ class KrylovSpace:
             self.coupling[self.size - 1, p] = length
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the Ritz values (p,), ascending, their coordinates in the rows (p, p) as columns, and residuals (p,)."""
+        """Return the Ritz values (p,), ascending, their coordinates in the rows (p, p) as columns, and residuals."""
         p = self.processed
         square = self.coupling[:p, :p]
         values, coordinates = np.linalg.eigh((square + square.T) / 2)
@@ -100,11 +115,11 @@ class KrylovSpace:
         return values, coordinates, residuals
 
     def vectors(self, coordinates: np.ndarray) -> Tensor:
-        """Return the vectors (m, P) that coordinates (p, m) in the processed rows stand for."""
-        return torch.from_numpy(coordinates.T.copy()).to(self.rows.device) @ self.rows[: self.processed]
+        """Return the vectors (m, P) that coordinates (p, m) in the first p rows stand for."""
+        return torch.from_numpy(coordinates.T.copy()).to(self.rows.device) @ self.rows[: len(coordinates)]
 
     def restart(self, values: np.ndarray, coordinates: np.ndarray) -> None:
-        """Put m Ritz vectors, values (m,) and coordinates (p, m), in place of the processed rows; keep the pending ones."""
+        """Put m Ritz vectors, values (m,) and coordinates (p, m), in place of the processed rows; keep the pending."""
         p, m, pending = self.processed, len(values), self.pending
         border = self.coupling[p : self.size, :p] @ coordinates
         kept = self.vectors(coordinates)
@@ -117,7 +132,7 @@ class KrylovSpace:
         self.processed, self.size = m, m + pending
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all that `load` needs to go on bit for bit."""
+        """Return all that `load` needs to go on bit for bit: views of arrays that the next step changes."""
         return {
             "rows": self.rows[: self.size].cpu().numpy(),
             "coupling": self.coupling[: self.size, : self.size],
@@ -145,7 +160,7 @@ class KrylovSpace:
             self.rows[[i, j]] = self.rows[[j, i]]
             self.coupling[[i, j], :] = self.coupling[[j, i], :]
 
-    def _orthogonalise(self, vector: Tensor) -> tuple[Tensor, float]:
+    def _orthogonalise(self, vector: Tensor, *, scale: float) -> tuple[Tensor, float]:
         """Take the rows' components out of `vector` (P,), in place; return them (size,) and the length that is left."""
         rows = self.rows[: self.size]
         total = torch.zeros(self.size, dtype=torch.float64)
@@ -155,7 +170,7 @@ class KrylovSpace:
             vector -= components @ rows
             total += components.cpu()
             after = float(vector.norm())
-            if after > before / 2 or after <= _BREAKDOWN * self.scale:
+            if after > before / 2 or after <= _BREAKDOWN * scale:
                 break
             before = after
         return total, after

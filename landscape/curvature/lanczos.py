@@ -27,7 +27,7 @@ def guard_steps(n: int) -> int:
 
 
 def guard_resolution(n: int, steps: int, probability: float) -> float:
-    """Return r such that the guard's largest Ritz value misses the largest eigenvalue in its space by r times the spread.
+    """Return r such that the guard's outermost Ritz value misses the eigenvalue there by r times the spectrum's spread.
 
     Lanczos with a random start in R^n, after `steps` steps, with at least this probability: Kuczynski and Wozniakowski
     (1992), theorem 4.2: P(miss > r) <= 1.648 sqrt(n) exp(-sqrt(r) (2 steps - 1)).
@@ -36,7 +36,7 @@ def guard_resolution(n: int, steps: int, probability: float) -> float:
 
 
 def order_by(which: str, values: np.ndarray) -> np.ndarray:
-    """Return the order (k,) of eigenvalues (k,): "la" largest first, "lm" largest magnitude, "sa" smallest, as in SciPy."""
+    """Return the order (k,) of eigenvalues (k,): "la" largest first, "lm" by magnitude, "sa" smallest, as in SciPy."""
     if which not in _ORDERS:
         raise UsageError(f"which = {which!r} is unknown; {nearest(which, WHICH)}")
     return _ORDERS[which](values)
@@ -72,6 +72,8 @@ class Lanczos:
             raise UsageError(f"top = {k} eigenpairs of a {n} x {n} Hessian; wanted 1 to {n}")
         if not tol > 0:
             raise UsageError(f"tol = {tol}; wanted a positive number, such as 1e-3")
+        if max_products is not None and max_products < k:
+            raise UsageError(f"{k} eigenpairs take at least {k} products; got max_products = {max_products}")
         order_by(which, np.zeros(1))
         self.k, self.which, self.tol, self.precision = k, which, tol, precision
         self.guard_steps = guard_steps(n) if guard else 0
@@ -105,17 +107,17 @@ class Lanczos:
 
     def _advance(self) -> None:
         space = self.space
-        if space.room <= self.guard_steps + 1 and space.size < space.dimension:
+        if space.room <= self.guard_steps + 1 and space.capacity < space.dimension:
             self._restart()
         space.expand(self._neediest())
         self.products += 1
         converged = self._extract()
         if space.exhausted:
             self.done = self.guard_passed = True
-        elif converged and self.guard_steps and space.inject():
-            self.guard_left = self.guard_steps
-        elif converged:
+        elif converged and not self.guard_steps:
             self.done = True
+        elif converged and space.inject():  # where no dimension is left to start in, the space is soon all of R^P
+            self.guard_left = self.guard_steps
 
     def _guard(self) -> None:
         self.space.expand(self.space.pending - 1)
@@ -134,8 +136,9 @@ class Lanczos:
         end = self.space.processed
         block = self.space.coupling[end - self.guard_steps : end, end - self.guard_steps : end]
         seen = np.linalg.eigvalsh((block + block.T) / 2)
-        r = guard_resolution(self.space.dimension, self.guard_steps, GUARD_CONFIDENCE)
-        margin = r / (1 - r) * (seen[-1] - seen[0]) if r < 1 else np.inf
+        # The spread of the spectrum is not known either: both ends may lie r spreads beyond what was seen of them.
+        r = guard_resolution(self.space.dimension, self.guard_steps, (1 + GUARD_CONFIDENCE) / 2)
+        margin = r / (1 - 2 * r) * (seen[-1] - seen[0]) if r < 0.5 else np.inf
         ends = {"la": seen[-1] + margin, "sa": seen[0] - margin, "lm": max(seen[-1], -seen[0]) + margin}
         return float(ends[self.which])
 
@@ -169,7 +172,7 @@ class Lanczos:
         self.space.restart(values[kept], coordinates[:, kept])
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all that `load` needs to go on bit for bit."""
+        """Return all that `load` needs to go on bit for bit: views of arrays that the next step changes."""
         counts = [self.products, self.guard_products, self.guard_left, self.guard_passed, self.done]
         return {
             **self.space.state(),

@@ -152,6 +152,9 @@ class HessianOperator:
         self._graphs.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        if not self._planned:  # not even the graph that was to be measured: no plan but small batches, none kept
+            self._batch_size = min(self._batch_size or _PROBE, _PROBE, self.objective.n)
+            self._n_kept, self._planned = 0, True
         assert self._batch_size is not None
         if self._batch_size == 1 and self._n_kept == 0:
             raise LandscapeError(

@@ -1,4 +1,4 @@
-"""The paper's way to the top of the spectrum: deflated power iteration, by the PyHessian package on a copy of the net."""
+"""The paper's way to the top of the spectrum: deflated power iteration, by PyHessian on a copy of the net."""
 
 from __future__ import annotations
 
