@@ -14,7 +14,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return -log softmax at the labels, (N,) in nats, for logits (N, K) and labels (N,)."""
-    return F.cross_entropy(logits, labels, reduction="none")
+    # The same numbers as F.cross_entropy, whose forward-mode derivative runs in Python, at several times the cost.
+    return -F.log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
 def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -44,11 +44,15 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 model = click.option("--model", metavar="SPEC", help="The net: lenet:width=4, pkg.mod:callable, file.py:callable.")
 data = click.option("--data", metavar="SPEC", help="digits, mnist, cifar10, x.npz, pkg.mod:callable, file.py:callable.")
-data_dir = click.option("--data-dir", type=PATH, help="Folder of the data sets.  [default: $LANDSCAPE_DATA, else a cache]")
+data_dir = click.option(
+    "--data-dir", type=PATH, help="Folder of the data sets.  [default: $LANDSCAPE_DATA, else a cache]"
+)
 split = click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
 n_examples = click.option("--n-examples", type=Count(), help="Examples to average over.  [default: at most 2,000]")
 eps = click.option("--eps", metavar="EPS", help="Radius in pixel units, such as 4/255.  [default: that of training]")
-norm = click.option("--norm", type=click.Choice(NORMS), help="Norm of the ball.  [default: that of training, else linf]")
+norm = click.option(
+    "--norm", type=click.Choice(NORMS), help="Norm of the ball.  [default: that of training, else linf]"
+)
 attack = click.option("--attack", metavar="ATTACK", default=DEFAULT_ATTACK, show_default=True, help="The adversary.")
 seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of every random draw.")
 device = click.option("--device", metavar="auto|cpu|cuda[:i]", default="auto", show_default=True)

@@ -13,7 +13,9 @@ NETS = ("digits/eps0", "digits/eps0.1")
 
 
 @click.command(epilog="Example: landscape demo --out tour")
-@click.option("--out", type=options.PATH, default=Path("results/demo"), show_default=True, help="Folder for results and pictures.")
+@click.option(
+    "--out", type=options.PATH, default=Path("results/demo"), show_default=True, help="Folder for results and pictures."
+)
 @options.seed
 def command(out: Path, seed: int) -> None:
     """Measure the Hessian of a robust digits net and of its non-robust twin, each at the radius it was trained at.

@@ -44,7 +44,9 @@ NOT_CONVERGED = 3
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="Residual over the pair's own |eigenvalue|.")
 @click.option("--guard/--no-guard", default=True, show_default=True, help="Search once more for skipped pairs.")
 @click.option("--max-products", type=click.IntRange(1), help="Stop after so many Hessian products.  [default: 40 TOP]")
-@click.option("--keep-vectors", type=click.IntRange(0), default=256, show_default=True, help="MiB of eigenvectors kept.")
+@click.option(
+    "--keep-vectors", type=click.IntRange(0), default=256, show_default=True, help="MiB of eigenvectors kept."
+)
 @options.written
 @click.pass_context
 def command(
@@ -173,7 +175,11 @@ def measure(
                         snapshot=partial,
                     )
             except KeyboardInterrupt as interruption:
-                saved = "" if not partial.flush() else f"; what is done is in {partial.path}, and the same command resumes it"
+                saved = (
+                    ""
+                    if not partial.flush()
+                    else f"; what is done is in {partial.path}, and the same command resumes it"
+                )
                 raise KeyboardInterrupt(f"interrupted{saved}") from interruption
             result.save(path, overwrite=overwrite)
             partial.remove()
@@ -216,7 +222,11 @@ def _finished(path: Path, identity: dict[str, Any]) -> Result | None:
     own = result.attrs.get("settings")
     if not isinstance(own, dict) or own != identity:
         differing = [key for key in identity if not isinstance(own, dict) or own.get(key) != identity[key]]
-        shown = ", ".join(f"{key} {own.get(key)} there, {identity[key]} asked" for key in differing[:3]) if isinstance(own, dict) else "made elsewhere"
+        shown = (
+            ", ".join(f"{key} {own.get(key)} there, {identity[key]} asked" for key in differing[:3])
+            if isinstance(own, dict)
+            else "made elsewhere"
+        )
         raise LandscapeError(f"{path} holds a result of other settings ({shown}); give --overwrite, or another --out")
     return result
 

@@ -31,7 +31,9 @@ def _unfinished(path: Path) -> list[tuple[str, str]]:
     lines = [("unfinished run", f"{path}; the command that began it resumes it")]
     if "values" in arrays:
         pairs = zip(arrays["values"], arrays["residuals"], strict=True)
-        lines += [(f"eigenvalue {k}", f"{value:.5g}, residual {residual:.1e}") for k, (value, residual) in enumerate(pairs, 1)]
+        lines += [
+            (f"eigenvalue {k}", f"{value:.5g}, residual {residual:.1e}") for k, (value, residual) in enumerate(pairs, 1)
+        ]
     return lines
 
 

@@ -13,7 +13,9 @@ from ..terminal import say
 
 @click.command(epilog="Example: landscape plot results/*.hessian-*.h5 --out spectra.pdf")
 @click.argument("files", metavar="FILE.h5...", nargs=-1, required=True, type=options.PATH)
-@click.option("--out", type=options.PATH, help="Where to draw; .png and .pdf are both written.  [default: beside the first file]")
+@click.option(
+    "--out", type=options.PATH, help="Where to draw; .png and .pdf are both written.  [default: beside the first file]"
+)
 @options.overwrite
 def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
     """Draw results, those of one kind together, as a PNG and a PDF."""

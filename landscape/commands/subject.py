@@ -66,13 +66,17 @@ def load_subject(
         if data is None:
             raise UsageError(f"{source} does not say which data it was trained on; give --data, such as --data mnist")
         if parse_spec(data).callable is not None:
-            raise UsageError(f"{source} names the code {data} as its data, and a file's word runs no code; type --data {data}")
+            raise UsageError(
+                f"{source} names the code {data} as its data, and a file's word runs no code; type --data {data}"
+            )
     images = load_data(data, split=split, data_dir=data_dir, progress=report)
     net, spec = rebuild(checkpoint, model=model, input=images.shape, classes=images.classes)
     shape = model_shape(spec)
     if shape is not None and (shape[0] != images.shape or shape[1] < images.classes):
         wanted, came = _words(*shape), _words(images.shape, images.classes)
-        raise UsageError(f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for")
+        raise UsageError(
+            f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for"
+        )
     return Subject(net.eval().to(choose_device(device)), spec, checkpoint, images)
 
 

@@ -24,15 +24,23 @@ def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
 @options.data
 @options.data_dir
 @options.model
-@click.option("--eps", metavar="EPS", required=True, help="Radius in pixel units, such as 8/255; 0 trains without an adversary.")
+@click.option(
+    "--eps", metavar="EPS", required=True, help="Radius in pixel units, such as 8/255; 0 trains without an adversary."
+)
 @options.together(
     click.option("--norm", type=click.Choice(options.NORMS), default="linf", show_default=True),
-    click.option("--eps-schedule", type=click.Choice(["constant", "linear", "cosine"]), default="constant", show_default=True),
-    click.option("--eps-overshoot", metavar="EPS", help="Where a warm-up heads, clipped at --eps.  [default: twice --eps]"),
+    click.option(
+        "--eps-schedule", type=click.Choice(["constant", "linear", "cosine"]), default="constant", show_default=True
+    ),
+    click.option(
+        "--eps-overshoot", metavar="EPS", help="Where a warm-up heads, clipped at --eps.  [default: twice --eps]"
+    ),
     click.option("--epochs", type=click.IntRange(1), default=20, show_default=True),
     click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True),
     click.option("--lr", type=float, help="Learning rate.  [default: 1e-3 for adam, 0.1 for sgd]"),
-    click.option("--lr-schedule", type=click.Choice(["constant", "step", "cosine"]), default="constant", show_default=True),
+    click.option(
+        "--lr-schedule", type=click.Choice(["constant", "step", "cosine"]), default="constant", show_default=True
+    ),
     click.option("--weight-decay", type=float, default=0.0, show_default=True),
     click.option("--momentum", type=float, default=0.9, show_default=True),
     click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True),
@@ -66,7 +74,9 @@ def command(
     """
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
-        raise UsageError(f"{missing} is missing; such as: landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt")
+        raise UsageError(
+            f"{missing} is missing; such as: landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
+        )
     from ..training.recipe import Recipe
     from ..training.run import run
 
@@ -77,7 +87,9 @@ def command(
         **settings,
     )
     if not quiet:
-        say(f"training {model} on {data} at {norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule}), {recipe.epochs} epochs")
+        say(
+            f"training {model} on {data} at {norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule}), {recipe.epochs} epochs"
+        )
     with progress(quiet=quiet) as report:
         finished = run(
             recipe,
@@ -98,7 +110,9 @@ def command(
         for split in ("train", "test")
         if final[f"{split}_examples"]
     ]
-    print_table(f"error (loss) of {out.name}, robust: {final['attack']}", ["split", "examples", "clean", "robust"], rows)
+    print_table(
+        f"error (loss) of {out.name}, robust: {final['attack']}", ["split", "examples", "clean", "robust"], rows
+    )
     if final["collapsed"]:
         say("caution: the net is a constant classifier; try --eps-schedule linear, a wider --model, or a smaller --eps")
     say(f"wrote {', '.join(str(path) for path in finished.paths)}")

@@ -16,56 +16,61 @@ from ..objective import Batch, Objective
 def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Return v'H_i v (n,) and v'G_i v (n,) of each example i at w (P,) along v (P,).
 
-    H_i is the Hessian of the example's loss, G_i its Gauss-Newton part J'(d2 loss / d outputs2) J. Both come from
-    forward-mode derivatives along w + t v, or by reverse mode for a net whose operations have no forward derivative.
+    H_i is the Hessian of the example's loss. Along w + t v the outputs f have a slope f' and a bend f''; the loss
+    contributes f'' . dloss/df (the net's bending) and f'(d2loss/df2)f' (the Gauss-Newton part G_i). Slope and bend come
+    by forward mode, or by reverse mode for a net with an operation that has no forward derivative.
     """
     w = w.to(objective.device, objective.dtype)
     v = v.to(objective.device, objective.dtype)
-    along: Callable[[Objective, Tensor, Tensor, Batch], tuple[Tensor, Tensor]] = _forward_mode
+    expand: Callable[[Objective, Tensor, Tensor, Tensor], tuple[Tensor, ...]] = _forward_mode
     curvatures, output_terms = [], []
     with evaluating(objective.model), full_precision():
-        for batch in objective.batches():
+        for batch in objective.batches(2 * objective.batch_size):  # nothing is kept for a backward pass
             try:
-                curvature, slope = along(objective, w, v, batch)
+                outputs, slope, bend = expand(objective, w, v, batch.images)
             except (NotImplementedError, RuntimeError) as error:
-                if along is _reverse_mode or not _no_forward_derivative(error):
+                if expand is _reverse_mode or not _no_forward_derivative(error):
                     raise
-                along = _reverse_mode
-                curvature, slope = along(objective, w, v, batch)
-            curvatures.append(curvature)
-            output_terms.append(_bend_of_loss(objective, w, slope, batch))
+                expand = _reverse_mode
+                outputs, slope, bend = expand(objective, w, v, batch.images)
+            first, second = _loss_derivatives(objective, outputs, slope, batch.labels)
+            output_terms.append((second * slope).flatten(1).sum(1))
+            curvatures.append(output_terms[-1] + (first * bend).flatten(1).sum(1))
     return torch.cat(curvatures), torch.cat(output_terms)
 
 
-def _forward_mode(objective: Objective, w: Tensor, v: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    def at(t: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = functional_call(objective.model, dict(objective.space.named(w + t * v)), (batch.images,))
-        return per_example(objective.loss, outputs, batch.labels), outputs
+def _forward_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) -> tuple[Tensor, ...]:
+    """Return the outputs at w, their slope and their bend along v, each (B, ...)."""
+
+    def at(t: Tensor) -> Tensor:
+        weights = dict(objective.space.named(w + t * v))
+        outputs: Tensor = functional_call(objective.model, weights, (images,))
+        return outputs
+
+    def first(t: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = jvp(at, (t,), (one,))[:2]
+        return value, slope
 
     zero, one = w.new_zeros(()), w.new_ones(())
     with torch.no_grad():
-        first, second = jvp(lambda t: jvp(at, (t,), (one,)), (zero,), (one,))  # type: ignore[misc]  # has_aux's type
-    (_, (_, slope)), (_, (curvature, _)) = first, second
-    return curvature, slope
+        (outputs, slope), (_, bend) = jvp(first, (zero,), (one,))[:2]
+    return outputs, slope, bend
 
 
-def _reverse_mode(objective: Objective, w: Tensor, v: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    # A weight on each example (or output) turns a sum's derivative into one value per example: differentiate by it.
+def _reverse_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) -> tuple[Tensor, ...]:
+    """Return what `_forward_mode` does, by differentiating with respect to a weight on each output."""
     leaves = tuple(piece.detach().requires_grad_() for piece in objective.space.split(w))
     directions = objective.space.split(v)
     with torch.enable_grad():
-        outputs = functional_call(
-            objective.model, dict(zip(objective.space.names, leaves, strict=True)), (batch.images,)
+        outputs: Tensor = functional_call(
+            objective.model, dict(zip(objective.space.names, leaves, strict=True)), (images,)
         )
-        losses = per_example(objective.loss, outputs, batch.labels)
-        example_weights = torch.ones_like(losses, requires_grad=True)
-        output_weights = torch.zeros_like(outputs, requires_grad=True)
-        first = _along((example_weights * losses).sum(), leaves, directions)
-        second = _along(first, leaves, directions)
-        shift = _along((output_weights * outputs).sum(), leaves, directions)
-        (curvature,) = torch.autograd.grad(second, example_weights, retain_graph=True, materialize_grads=True)
-        (slope,) = torch.autograd.grad(shift, output_weights, materialize_grads=True)
-    return curvature, slope
+        weights = torch.zeros_like(outputs, requires_grad=True)
+        once = _along((weights * outputs).sum(), leaves, directions)
+        twice = _along(once, leaves, directions)
+        (slope,) = torch.autograd.grad(once, weights, retain_graph=True, materialize_grads=True)
+        (bend,) = torch.autograd.grad(twice, weights, materialize_grads=True)
+    return outputs.detach(), slope, bend
 
 
 def _along(value: Tensor, leaves: tuple[Tensor, ...], directions: tuple[Tensor, ...]) -> Tensor:
@@ -73,18 +78,16 @@ def _along(value: Tensor, leaves: tuple[Tensor, ...], directions: tuple[Tensor, 
     return torch.stack([(g * v).sum() for g, v in zip(gradients, directions, strict=True)]).sum()
 
 
-def _bend_of_loss(objective: Objective, w: Tensor, slope: Tensor, batch: Batch) -> Tensor:
-    """Return d2 loss(outputs + t slope) / dt2 (B,) at t = 0: the Gauss-Newton part, the net held linear."""
-    zero, one = w.new_zeros(()), w.new_ones(())
-    with torch.no_grad():
-        outputs = objective.network(w)(batch.images)
-
-        def first(t: Tensor) -> Tensor:
-            tangents = jvp(lambda s: per_example(objective.loss, outputs + s * slope, batch.labels), (t,), (one,))
-            return tangents[1]
-
-        second: Tensor = jvp(first, (zero,), (one,))[1]
-    return second
+def _loss_derivatives(objective: Objective, outputs: Tensor, slope: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return dloss/df and (d2loss/df2) slope, each (B, ...), at the outputs f (B, ...)."""
+    with torch.enable_grad():
+        leaf = outputs.detach().requires_grad_()
+        losses = per_example(objective.loss, leaf, labels)
+        (first,) = torch.autograd.grad(losses.sum(), leaf, create_graph=True)
+        if not first.requires_grad:  # a loss that is linear in the outputs
+            return first, torch.zeros_like(first)
+        (second,) = torch.autograd.grad((first * slope).sum(), leaf, materialize_grads=True)
+    return first.detach(), second
 
 
 def _no_forward_derivative(error: Exception) -> bool:
