@@ -1,8 +1,16 @@
-"""Landscape: the loss landscape of robust networks, measured with its evidence."""
+"""Landscape: the loss landscape of robust networks, measured with its evidence.
+
+import landscape
+model = landscape.load_model("digits/eps0.1")
+result = landscape.hessian(model, (images, labels), eps=0.1, top=20)
+result.eigenvalues; result.plot(); result.save("h.h5")
+"""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -12,3 +20,67 @@ __version__ = "0.1.0"
 _checkout = _Path(__file__).resolve().parent.parent
 if (_checkout / "setup.py").is_file() and (_checkout / "analyses" / "__init__.py").is_file():
     __path__.append(str(_checkout))
+
+# Each name with the module that it waits in: `import landscape` loads no torch.
+_NAMES = {
+    "HessianOperator": "curvature",
+    "L2Ball": "attacks",
+    "LinfBall": "attacks",
+    "NotConverged": "errors",
+    "Objective": "objective",
+    "PGD": "attacks",
+    "Recipe": "training.recipe",
+    "Result": "results",
+    "hessian": "analyses.hessian",
+    "load": "results",
+    "load_data": "data",
+    "load_model": "checkpoint",
+    "save_checkpoint": "checkpoint",
+    "top_eigenpairs": "curvature",
+    "train": "training.trainer",
+}
+_ORIGINALS = {"load": "read_result"}
+
+__all__ = [
+    "PGD",
+    "HessianOperator",
+    "L2Ball",
+    "LinfBall",
+    "NotConverged",
+    "Objective",
+    "Recipe",
+    "Result",
+    "__version__",
+    "hessian",
+    "load",
+    "load_data",
+    "load_model",
+    "save_checkpoint",
+    "top_eigenpairs",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from landscape.analyses.hessian import hessian
+
+    from .attacks import PGD, L2Ball, LinfBall
+    from .checkpoint import load_model, save_checkpoint
+    from .curvature import HessianOperator, top_eigenpairs
+    from .data import load_data
+    from .errors import NotConverged
+    from .objective import Objective
+    from .results import Result
+    from .results import read_result as load
+    from .training.recipe import Recipe
+    from .training.trainer import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_NAMES[name]}", __name__)
+    return getattr(module, _ORIGINALS.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES})

@@ -24,9 +24,9 @@ COMMANDS = {
 
 
 class _Failure(click.ClickException):
-    def __init__(self, error: LandscapeError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
 
 
 class Commands(click.Group):
@@ -53,14 +53,13 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except LandscapeError as error:
-            raise _Failure(error) from error
+            raise _Failure(str(error), error.exit_code) from error
         except KeyboardInterrupt as interruption:
             click.echo(str(interruption) or "interrupted", err=True)
             ctx.exit(128 + signal.SIGINT)
         except Exception as error:
             if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-                message = "memory ran out; give a smaller --batch-size or --n-examples"
-                raise _Failure(LandscapeError(message)) from error
+                raise _Failure("memory ran out; give a smaller --batch-size or --n-examples", 1) from error
             raise
 
 

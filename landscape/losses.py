@@ -22,7 +22,9 @@ def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     """Return the losses (N,) of outputs (N, ...); raise UsageError where the loss does not give one per example."""
     try:
         losses = loss(outputs, labels)
-    except IndexError as error:
+    except (IndexError, RuntimeError) as error:
+        if "out of bounds" not in str(error):
+            raise
         raise UsageError(
             f"the loss found no output for a label ({error}): outputs of shape {tuple(outputs.shape)} came with labels "
             f"up to {int(labels.max())}; are the net and the data of as many classes?"

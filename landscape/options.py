@@ -17,7 +17,7 @@ NORMS = ("linf", "l2")
 DEFAULT_ATTACK = "pgd:steps=10,rel_step=0.25,restarts=1"
 
 
-class Count(click.ParamType):
+class Count(click.ParamType[int | str]):
     """A whole number of examples, or "all"."""
 
     name = "N|all"
@@ -25,7 +25,7 @@ class Count(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the number, or "all"."""
         if value == "all" or isinstance(value, int):
-            return value  # type: ignore[no-any-return]
+            return value
         if not str(value).isdecimal() or int(value) < 1:
             self.fail(f"{value!r} is no number of examples; write 1 or more, or all", param, ctx)
         return int(value)

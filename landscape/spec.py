@@ -1,4 +1,4 @@
-"""A SPEC names a net or a data set: `lenet:width=16`, `package.module:callable`, `path/to/file.py:callable`, `x.npz`."""
+"""A SPEC names a net or a data set: `lenet:width=16`, `pkg.module:callable`, `path/to/file.py:callable`, `x.npz`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def load_callable(spec: Spec) -> Callable[..., Any]:
-    """Import the callable that a SPEC names, from a module or from a .py file; this runs the code that the user named."""
+    """Import the callable that a SPEC names, from a module or a .py file; this runs the code that the user named."""
     if spec.callable is None:
         raise UsageError(f"{spec} names no callable; write {spec}:callable")
     if spec.head.endswith(".py"):

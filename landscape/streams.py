@@ -20,6 +20,6 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def example_streams(seed: int, name: str, indices: Iterable[int]) -> list[np.random.Generator]:
-    """Return one generator per example, a function of (seed, name, index) alone: the same for every batch and device."""
+    """Return one generator per example, a function of (seed, name, index) alone: the same in every batch."""
     key = stream_key(seed, name)
     return [np.random.Generator(np.random.Philox(key=(key, int(i)))) for i in indices]

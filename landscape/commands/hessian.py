@@ -51,6 +51,7 @@ NOT_CONVERGED = 3
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     checkpoints: tuple[str, ...],
     out: Path | None,
     overwrite: bool,
@@ -190,7 +191,7 @@ def measure(
 
 def show(result: Result, path: Path, *, again: bool) -> None:
     """Print a Hessian result's table, what must be said beside it, and where it is."""
-    attrs = result.attrs
+    attrs: dict[str, Any] = result.attrs
     header = ["k", "eigenvalue", "± se", "residual/|λ|", "v'Gv/λ", "g'v", "status"]
     rows = []
     columns = zip(*(result.arrays[name] for name in PAIRED), strict=True)

@@ -15,7 +15,7 @@ from ..units import format_eps
 @click.command(epilog="Example: landscape info digits/eps0.1")
 @click.argument("file", metavar="FILE")
 def command(file: str) -> None:
-    """Say what FILE is: a checkpoint (.pt, .safetensors, a shipped name), a result (.h5), an unfinished run (.partial)."""
+    """Say what FILE is: a checkpoint (.pt, .safetensors or a shipped name), a result (.h5), an unfinished run."""
     if file.endswith(".partial"):
         print_pairs(_unfinished(Path(file)))
     elif file.endswith((".h5", ".hdf5")):

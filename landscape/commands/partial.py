@@ -18,8 +18,8 @@ _SHARE = 20  # and at least so many times the seconds that a write takes: writin
 class Partial:
     """The state of one unfinished result; `identity` are the settings that it belongs to.
 
-    A Hessian's state is a few gigabytes for a large net, so it is not written at every step: `offer` writes when that is
-    cheap, `flush` at once.
+    A Hessian's state is a few gigabytes for a large net, so it is not written at every step: `offer` writes when that
+    is cheap, `flush` at once.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any], *, fresh: bool = False) -> None:

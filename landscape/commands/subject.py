@@ -88,7 +88,8 @@ def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[
         return parse_eps(eps, norm=norm), norm
     if math.isnan(subject.train_eps):
         raise UsageError(
-            f"{subject.checkpoint.name} does not say at which eps it was trained; give --eps, such as --eps 8/255 (or --eps 0)"
+            f"{subject.checkpoint.name} does not say at which eps it was trained; "
+            "give --eps, such as --eps 8/255 (or --eps 0)"
         )
     return subject.train_eps, norm
 
@@ -99,8 +100,8 @@ def threat_line(subject: Subject, *, eps: float, norm: str, n: int, attack: str,
     played = f"attack {attack}, adversary frozen at the weights" if eps else "no attack"
     trained = "" if math.isnan(subject.train_eps) else f" (trained at {format_eps(subject.train_eps)})"
     return (
-        f"{subject.checkpoint.name}: {norm} eps {format_eps(eps)}{trained}, {n:,} of {len(data):,} {data.split} examples of "
-        f"{data.spec}, {played}, BatchNorm {batchnorm}"
+        f"{subject.checkpoint.name}: {norm} eps {format_eps(eps)}{trained}, {n:,} of {len(data):,} {data.split} "
+        f"examples of {data.spec}, {played}, BatchNorm {batchnorm}"
     )
 
 

@@ -13,6 +13,9 @@ from ..terminal import print_table, progress, say
 from ..units import format_eps, parse_eps
 
 
+EXAMPLE = "landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
+
+
 def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not all(word.isdecimal() for word in words):
@@ -20,7 +23,7 @@ def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-@click.command(epilog="Example: landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt")
+@click.command(epilog=f"Example: {EXAMPLE}")
 @options.data
 @options.data_dir
 @options.model
@@ -69,14 +72,12 @@ def command(
 ) -> None:
     """Train --model on --data against an adversary of radius --eps, and save NAME.pt (and NAME-epoch0.pt, the start).
 
-    The attack of training keeps its last iterate and runs in eval mode; its relative step follows eps through a warm-up.
-    The same seed on the same machine writes the same bytes.
+    The attack of training keeps its last iterate and runs in eval mode; its relative step follows eps through a
+    warm-up. The same seed on the same machine writes the same bytes.
     """
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
-        raise UsageError(
-            f"{missing} is missing; such as: landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
-        )
+        raise UsageError(f"{missing} is missing; such as: {EXAMPLE}")
     from ..training.recipe import Recipe
     from ..training.run import run
 
@@ -87,9 +88,8 @@ def command(
         **settings,
     )
     if not quiet:
-        say(
-            f"training {model} on {data} at {norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule}), {recipe.epochs} epochs"
-        )
+        budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
+        say(f"training {model} on {data} at {budget}, {recipe.epochs} epochs")
     with progress(quiet=quiet) as report:
         finished = run(
             recipe,
