@@ -10,7 +10,7 @@ from torch.func import functional_call, jvp
 
 from ..borrow import evaluating, full_precision
 from ..losses import per_example
-from ..objective import Batch, Objective
+from ..objective import Objective
 
 
 def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

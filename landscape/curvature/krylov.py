@@ -42,12 +42,17 @@ class KrylovSpace:
         self.H = H
         self.generator = generator
         self.dimension = H.shape[0]
-        self.capacity = min(capacity, self.dimension)
-        self.rows = torch.empty(self.capacity, self.dimension, dtype=torch.float64, device=H.device)
-        self.coupling = np.zeros((self.capacity, self.capacity))
         self.processed = 0
         self.size = 0
         self.scale = 0.0
+        self.rows = torch.empty(0, self.dimension, dtype=torch.float64, device=H.device)
+        self.coupling = np.zeros((0, 0))
+        self.widen(capacity)
+
+    @property
+    def capacity(self) -> int:
+        """Number of rows that there is memory for."""
+        return len(self.rows)
 
     @property
     def pending(self) -> int:
@@ -63,6 +68,15 @@ class KrylovSpace:
     def room(self) -> int:
         """Number of rows that can still be added."""
         return self.capacity - self.size
+
+    def widen(self, capacity: int) -> None:
+        """Make room for `capacity` rows, or for as many as there are dimensions."""
+        rows, coupling = self.rows, self.coupling
+        capacity = min(capacity, self.dimension)
+        self.rows = torch.empty(capacity, self.dimension, dtype=torch.float64, device=self.H.device)
+        self.coupling = np.zeros((capacity, capacity))
+        self.rows[: self.size] = rows[: self.size]
+        self.coupling[: self.size, : self.size] = coupling[: self.size, : self.size]
 
     def inject(self) -> bool:
         """Add a random direction, orthogonal to all the rows, as the last pending one; False where none is left."""
@@ -136,14 +150,18 @@ class KrylovSpace:
         return {
             "rows": self.rows[: self.size].cpu().numpy(),
             "coupling": self.coupling[: self.size, : self.size],
-            "counts": np.array([self.processed, self.size]),
+            "counts": np.array([self.processed, self.size, self.capacity]),
             "scale": np.array(self.scale),
             "generator": self.generator.get_state().numpy(),
         }
 
     def load(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `state` returned."""
-        self.processed, self.size = (int(count) for count in state["counts"])
+        self.size = 0
+        processed, size, capacity = (int(count) for count in state["counts"])
+        if capacity != self.capacity:
+            self.widen(capacity)
+        self.processed, self.size = processed, size
         self.rows[: self.size] = torch.from_numpy(state["rows"]).to(self.rows.device)
         self.coupling[:] = 0
         self.coupling[: self.size, : self.size] = state["coupling"]

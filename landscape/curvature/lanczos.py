@@ -49,7 +49,9 @@ class Lanczos:
     rounding of a product. Then the guard: an independent random start, orthogonal to the whole space, is developed for
     `guard_steps(P)` products, and the pairs are judged again in the joint space. One start sees one vector of each
     eigenspace; what it missed is orthogonal to its space, where hardly anything else of the top is left, so that a few
-    steps bring it out. If a wanted pair changes, the run goes on and is guarded again.
+    steps bring it out. The pending vectors, to which the guard's start is orthogonal too, are multiplied last: rounding
+    grows what was missed from step to step, and they may hold most of it. If a wanted pair changes, the run goes on and
+    is guarded again.
 
     After each step `values (k,)`, `residuals (k,)` and `coordinates (p, k)` are those of the wanted Ritz pairs.
     """
@@ -85,7 +87,7 @@ class Lanczos:
         self.values = np.empty(0)
         self.residuals = np.empty(0)
         self.coordinates = np.empty((0, 0))
-        self.products = self.guard_products = self.guard_left = 0
+        self.products = self.guard_products = self.guard_left = self.guard_pending = 0
         self.guard_passed = self.done = False
         self.guard_bound = math.nan
 
@@ -98,7 +100,7 @@ class Lanczos:
         """Make one product, and judge what it changed."""
         if not self.space.pending:
             self.space.inject()
-        if self.guard_left:
+        if self.guard_left or self.guard_pending:
             self._guard()
         else:
             self._advance()
@@ -107,7 +109,7 @@ class Lanczos:
 
     def _advance(self) -> None:
         space = self.space
-        if space.room <= self.guard_steps + 1 and space.capacity < space.dimension:
+        if space.room < self._reserve() and space.capacity < space.dimension:
             self._restart()
         space.expand(self._neediest())
         self.products += 1
@@ -117,19 +119,28 @@ class Lanczos:
         elif converged and not self.guard_steps:
             self.done = True
         elif converged and space.inject():  # where no dimension is left to start in, the space is soon all of R^P
-            self.guard_left = self.guard_steps
+            self.guard_left, self.guard_pending = self.guard_steps, space.pending - 1
 
     def _guard(self) -> None:
-        self.space.expand(self.space.pending - 1)
+        self.space.expand(self.space.pending - 1 if self.guard_left else 0)
         self.products += 1
         self.guard_products += 1
-        self.guard_left = 0 if self.space.exhausted else self.guard_left - 1
         if self.guard_left:
-            return
-        before = self.values
-        if self._extract() and np.all(np.abs(self.values - before) <= self._accepted(before)):
+            self.guard_left -= 1
+            self.guard_bound = math.nan if self.guard_left else self._bound()
+        else:
+            self.guard_pending -= 1
+        if self.space.exhausted:
+            self.guard_left = self.guard_pending = 0
+            self.guard_bound = math.nan
+            self._extract()
             self.done = self.guard_passed = True
-            self.guard_bound = self._bound()
+        elif not (self.guard_left or self.guard_pending):
+            before = self.values
+            if self._extract() and np.all(np.abs(self.values - before) <= self._accepted(before)):
+                self.done = self.guard_passed = True
+            else:
+                self.guard_bound = math.nan
 
     def _bound(self) -> float:
         """Return how far out an eigenvalue orthogonal to the space could lie and have escaped the guard: 99 % sure."""
@@ -165,15 +176,21 @@ class Lanczos:
         worst = np.argmax(self.residuals / np.maximum(self._accepted(self.values), np.finfo(float).tiny))
         return int(np.argmax(np.abs(self.space.coupling[p:size, :p] @ self.coordinates[:, worst])))
 
+    def _reserve(self) -> int:
+        # Rows for one step, the guard's start and its steps, and what the pending vectors open up.
+        return 1 + (self.guard_steps + 1 + self.space.pending if self.guard_steps else 0)
+
     def _restart(self) -> None:
         values, coordinates, _ = self.space.ritz()
         # Between what is wanted and what fits: enough of the rest that the space need not find it again.
         kept = order_by(self.which, values)[: (self.k + self.space.processed) // 2]
         self.space.restart(values[kept], coordinates[:, kept])
+        if self.space.room < self._reserve():  # each start that found something leaves a vector pending
+            self.space.widen(self.space.capacity + self._reserve())
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that `load` needs to go on bit for bit: views of arrays that the next step changes."""
-        counts = [self.products, self.guard_products, self.guard_left, self.guard_passed, self.done]
+        counts = [self.products, self.guard_products, self.guard_left, self.guard_pending, self.guard_passed, self.done]
         return {
             **self.space.state(),
             "progress": np.array(counts),
@@ -186,7 +203,8 @@ class Lanczos:
     def load(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `state` returned."""
         self.space.load(state)
-        self.products, self.guard_products, self.guard_left, passed, done = (int(count) for count in state["progress"])
+        counts = (int(count) for count in state["progress"])
+        self.products, self.guard_products, self.guard_left, self.guard_pending, passed, done = counts
         self.guard_passed, self.done = bool(passed), bool(done)
         self.guard_bound = float(state["guard_bound"])
         self.values, self.residuals, self.coordinates = state["values"], state["residuals"], state["coordinates"]

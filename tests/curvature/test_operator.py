@@ -40,7 +40,7 @@ def test_times_the_identity_is_the_dense_hessian(
     frozen = Objective(make(activation), *examples(6), attack=attack, batch_size=4).freeze()
     H = HessianOperator(frozen)
     dense = dense_hessian(frozen)
-    # Every sixteenth column, of all layers, and all of the matrix along random directions (a perceptron's whole: below).
+    # Every sixteenth column, of all layers, and all of the matrix along random directions (a perceptron's: all).
     some = torch.arange(0, len(dense), 16)
     product = H @ torch.eye(len(dense), dtype=dense.dtype)[:, some]
     assert (product - dense[:, some]).norm() <= ROUNDING * dense.norm()
