@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..errors import UsageError
+from ..errors import LandscapeError, UsageError
+from ..memory import available_bytes
 from ..spec import nearest
 from .krylov import KrylovSpace, SymmetricOperator
 
@@ -24,6 +25,19 @@ WHICH = tuple(_ORDERS)
 def guard_steps(n: int) -> int:
     """Return how many steps the guard takes in R^n: a random start holds about 1/sqrt(n) of a missed vector."""
     return math.ceil(math.log(max(n, 2))) + 2
+
+
+def _affordable_rows(H: SymmetricOperator, k: int) -> int:
+    # Four times k rows restart so seldom that it costs next to nothing; twice k cost a few products more.
+    most, least = max(4 * k, 40), max(2 * k, 20)
+    n = H.shape[0]
+    free = available_bytes(H.device)
+    if 8 * n * (least + guard_steps(n)) > free:
+        raise LandscapeError(
+            f"{k} eigenpairs of {n:,} parameters need a basis of {8 * n * (least + guard_steps(n)) / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} GiB are free on {H.device}; try a smaller --top"
+        )
+    return int(min(most, max(least, free // 4 // (8 * n) - guard_steps(n))))
 
 
 def guard_resolution(n: int, steps: int, probability: float) -> float:
@@ -80,8 +94,7 @@ class Lanczos:
         self.k, self.which, self.tol, self.precision = k, which, tol, precision
         self.guard_steps = guard_steps(n) if guard else 0
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        # Four times k rows restart so seldom that it costs next to nothing; the guard needs room of its own.
-        rows = max(4 * k, 40) if capacity is None else max(capacity, k + 8)
+        rows = _affordable_rows(H, k) if capacity is None else max(capacity, k + 8)
         self.space = KrylovSpace(H, rows + self.guard_steps + 3, generator)
         self.max_products = max(400, 40 * k) if max_products is None else max_products
         self.values = np.empty(0)
