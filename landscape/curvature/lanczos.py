@@ -32,10 +32,11 @@ def _affordable_rows(H: SymmetricOperator, k: int) -> int:
     most, least = max(4 * k, 40), max(2 * k, 20)
     n = H.shape[0]
     free = available_bytes(H.device)
-    if 8 * n * (least + guard_steps(n)) > free:
+    needed = 8 * n * (least + guard_steps(n))
+    if needed > free:
         raise LandscapeError(
-            f"{k} eigenpairs of {n:,} parameters need a basis of {8 * n * (least + guard_steps(n)) / 2**30:.1f} GiB, and "
-            f"{free / 2**30:.1f} GiB are free on {H.device}; try a smaller --top"
+            f"{k} eigenpairs of {n:,} parameters need a basis of {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB "
+            f"are free on {H.device}; try a smaller --top"
         )
     return int(min(most, max(least, free // 4 // (8 * n) - guard_steps(n))))
 
