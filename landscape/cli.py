@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import click
@@ -51,16 +55,35 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a LandscapeError ends it with its sentence, an interruption with 130."""
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
         except LandscapeError as error:
             raise _Failure(str(error), error.exit_code) from error
         except KeyboardInterrupt as interruption:
             click.echo(str(interruption) or "interrupted", err=True)
             ctx.exit(128 + signal.SIGINT)
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+            # Without torch nothing has been computed; to ask it about click's own exceptions would load it for --help.
+            if "torch" in sys.modules and importlib.import_module(".memory", __package__).out_of_memory(error):
                 raise _Failure("memory ran out; give a smaller --batch-size or --n-examples", 1) from error
             raise
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C: what is being written is cleaned up, and the exit code is 130."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt("terminated")
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(

@@ -45,6 +45,16 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise LandscapeError unless a file can be made in the folder of `path`, which is made where it is not there."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise LandscapeError(f"{path} cannot be written: {_reason(error)}") from error
+
+
 def _reason(error: OSError) -> str:
     hints = {
         errno.ENOSPC: "the disk is full; free some space, or name another place with --out",
@@ -53,6 +63,7 @@ def _reason(error: OSError) -> str:
         errno.EPERM: "permission denied; name a place that you may write with --out",
         errno.EROFS: "the file system is read-only; name another place with --out",
         errno.ENOTDIR: "its folder is a file; name another place with --out",
+        errno.EEXIST: "its folder is a file; name another place with --out",
     }
     return hints.get(error.errno or 0, f"{error.strerror or error}; name another place with --out")
 

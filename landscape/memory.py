@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,17 @@ def available_bytes(device: torch.device) -> int:
     free = int(psutil.virtual_memory().available)
     limit = _cgroup_headroom()
     return free if limit is None else min(free, limit)
+
+
+def peak_bytes(device: str) -> int:
+    """Return the most bytes that this process has held so far: on a CUDA device in tensors, else in all."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # there is none on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _cgroup_headroom() -> int | None:

@@ -60,8 +60,8 @@ batch_size = click.option("--batch-size", type=click.IntRange(1), help="Changes 
 out = click.option("--out", type=PATH, help="The file to write.  [default: a name of its own under results/]")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 volume = together(
-    click.option("-v", "--verbose", is_flag=True, help="Say more."),
-    click.option("-q", "--quiet", is_flag=True, help="Print no progress and no table."),
+    click.option("-v", "--verbose", is_flag=True, help="Tell each stage's time, and what was spent."),
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
 )
 
 measured = together(model, data, data_dir, split, n_examples, eps, norm, attack, seed, device, batch_size)

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 Report = Callable[[str, int, int], None]
 
+_SECONDS_BETWEEN_LINES = 60  # of a long stage under -v
+_TABLE_WIDTH = 100  # columns of a table that goes to a file or a pipe; in a narrower terminal the lines wrap
+
+
+class Interruption(KeyboardInterrupt):
+    """An interruption that waited for a report, where what is done is whole and may be saved."""
+
 
 @contextlib.contextmanager
-def progress(*, quiet: bool = False, prefix: str = "") -> Iterator[Report]:
+def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") -> Iterator[Report]:
     """Yield `report(stage, done, total)`, which draws a bar with time left, and is where an interruption is heeded.
 
-    Ctrl-C or SIGTERM waits for the next report, where what is done is whole; a second one stops at once.
+    Ctrl-C or SIGTERM waits for the next report, or the end of the block, and raises Interruption there; a second one
+    raises KeyboardInterrupt at once. Where standard error is no terminal there is no bar. `verbose` writes a line for
+    each stage as it ends, and each minute of a long one, and what the library logs, to standard error.
     """
     bars = Progress(
         TextColumn("{task.description}"),
@@ -40,20 +44,78 @@ def progress(*, quiet: bool = False, prefix: str = "") -> Iterator[Report]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=False,  # what is said belongs on standard output, wherever the bar is
         disable=quiet or not sys.stderr.isatty(),
     )
-    tasks: dict[str, TaskID] = {}
-    with _interruptions() as check, bars:
+
+    def note(line: str) -> None:
+        bars.console.print(f"{prefix}{line}", markup=False, highlight=False, soft_wrap=True)
+
+    stages = _Stages(note if verbose and not quiet else None)
+    with _interruptions() as check, bars, _logged(note if verbose and not quiet else None):
 
         def report(stage: str, done: int, total: int) -> None:
             check()
-            if stage not in tasks:
-                for task in tasks.values():
-                    bars.stop_task(task)
-                tasks[stage] = bars.add_task(f"{prefix}{stage}")
-            bars.update(tasks[stage], completed=done, total=total or None)
+            if stages.enter(stage, done, total):
+                for task in bars.task_ids:
+                    bars.remove_task(task)
+                bars.add_task(f"{prefix}{stage}")
+            bars.update(bars.task_ids[-1], completed=done, total=total or None)
 
         yield report
+        stages.leave()
+        check()
+
+
+class _Stages:
+    """The stage that is running, and under -v a line for each."""
+
+    def __init__(self, note: Callable[[str], None] | None) -> None:
+        self._note = note
+        self._stage = ""
+        self._began = self._told = 0.0
+        self._done = ""
+
+    def enter(self, stage: str, done: int, total: int) -> bool:
+        """Take note of where a stage stands; return whether it is a new one."""
+        now = time.monotonic()
+        new = stage != self._stage
+        if new:
+            self.leave()
+            self._stage, self._began, self._told = stage, now, now
+        self._done = f"{done:,} of {total:,}" if total else f"{done:,}"
+        if self._note is not None and now - self._told > _SECONDS_BETWEEN_LINES:
+            self._note(f"{stage}: {self._done} after {now - self._began:.0f} s")
+            self._told = now
+        return new
+
+    def leave(self) -> None:
+        """Say how long the stage took."""
+        if self._stage and self._note is not None:
+            self._note(f"{self._stage}: {self._done} in {time.monotonic() - self._began:.1f} s")
+        self._stage = ""
+
+
+@contextlib.contextmanager
+def _logged(note: Callable[[str], None] | None) -> Iterator[None]:
+    if note is None:
+        yield
+        return
+    write = note
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            write(record.getMessage())
+
+    logger, lines = logging.getLogger(__package__), Lines()
+    before = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(lines)
 
 
 @contextlib.contextmanager
@@ -64,16 +126,18 @@ def _interruptions() -> Iterator[Callable[[], None]]:
         if heard:
             raise KeyboardInterrupt("interrupted at once")
         heard.append(number)
-        print("finishing the step in hand; once more to stop at once", file=sys.stderr)
+        # Not print: the signal may have come in the midst of a print, and a buffer is not to be entered twice.
+        os.write(2, b"finishing the step in hand; once more to stop at once\n")
 
     def check() -> None:
         if heard:
-            raise KeyboardInterrupt
+            raise Interruption("interrupted")
 
     if threading.current_thread() is not threading.main_thread():
         yield check  # only the main thread hears signals
         return
-    before = {number: signal.signal(number, listen) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]  # nohup, cmd &
+    before = {number: signal.signal(number, listen) for number in numbers}
     try:
         yield check
     finally:
@@ -86,14 +150,20 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     print(title)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table, width=max(console.width, _TABLE_WIDTH), soft_wrap=True)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Print (name, text) lines on standard output, names in a column of their own."""
+    """Print (name, text) lines on standard output, names in a column of their own; in a file no line is folded."""
+    if not sys.stdout.isatty():
+        width = max(len(name) for name, _ in pairs)
+        for name, text in pairs:
+            print(f"{name:<{width}}  {text}")
+        return
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -105,3 +175,8 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 def say(text: str) -> None:
     """Print a line on standard output, whole, so that a command in it can be copied."""
     print(text)
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from landscape.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A room is a module of landscape/ or a folder of them. It imports its own floor and those below, without cycles.
@@ -24,7 +26,7 @@ FLOORS = {
     3: "training distributed",
     4: "plots report",  # drawing
     5: "analyses",
-    6: "options cli figures",  # the roof
+    6: "options terminal commands cli __main__ figures",  # the roof
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 
@@ -33,7 +35,7 @@ LAZILY = {
     ("results", "plots"),  # result.plot() in a notebook
 }
 TORCHLESS = {*FLOORS[0].split(), *FLOORS[4].split(), "figures"}
-LIGHT = {"cli", "options", "errors", "units", "spec"}  # `landscape --help` answers in 0.1 s
+LIGHT = {"cli", "options", "terminal", "errors", "units", "spec"}  # `landscape --help` answers in 0.1 s
 MAY_READ_PICKLES = {"landscape/safe_load.py", "landscape/training/resume.py"}
 
 
@@ -139,7 +141,7 @@ def test_a_module_imports_its_own_floor_and_those_below() -> None:
                 allowed = found.lazy  # the lazy names of landscape/__init__.py reach everything
             elif here == "figures":
                 allowed = FLOOR[there] == 0 or there == "plots"
-            elif here in ("cli", "options"):
+            elif here in ("cli", "options", "terminal"):
                 allowed = found.lazy or there in LIGHT
             elif here in ("plots", "report"):
                 allowed = FLOOR[there] in (0, 4)
@@ -184,7 +186,10 @@ def test_words_files_and_drawing_never_import_torch() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("module", ["landscape", "landscape.options", "landscape.cli"])
+ROOF = ["landscape", "landscape.options", "landscape.terminal", "landscape.cli"]
+
+
+@pytest.mark.parametrize("module", [*ROOF, *(f"landscape.commands.{name}" for name in COMMANDS)])
 def test_the_roof_loads_neither_torch_nor_h5py(module: str) -> None:
     assert module in sources()
     assert not {name.split(".")[0] for name in loaded_by(module)} & {"torch", "h5py", "scipy", "matplotlib"}
@@ -228,7 +233,8 @@ def calls(module: str) -> Iterator[tuple[str, ast.Call]]:
 
 
 def test_the_library_never_prints() -> None:
-    library = [module for module in sources() if room(module) not in ("cli", "figures")]
+    """What a person reads goes through landscape.terminal."""
+    library = [module for module in sources() if room(module) not in ("cli", "terminal", "figures")]
     assert not [place(module, node.lineno) for module in library for name, node in calls(module) if name == "print"]
 
 

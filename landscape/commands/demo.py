@@ -25,11 +25,11 @@ def command(out: Path, seed: int) -> None:
     from landscape.figures.fig3_hessian import draw
 
     from ..results import command_line
-    from .hessian import measure
+    from .measurement import Request, measure
 
     files = []
     for net in NETS:
-        path, _ = measure(net, seed=seed, out=out / f"{net.replace('/', '-')}.hessian-seed{seed}.h5")
+        path, _ = measure(net, Request(seed=seed), out=out / f"{net.replace('/', '-')}.hessian-seed{seed}.h5")
         files.append(path)
     pictures, _ = draw(files, out / "fig3_hessian.pdf", command=command_line())
     say(f"pictures: {', '.join(str(path) for path in pictures)}")

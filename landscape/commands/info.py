@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from ..results import describe
 from ..terminal import print_pairs
 from ..units import format_eps
 
@@ -19,6 +18,8 @@ def command(file: str) -> None:
     if file.endswith(".partial"):
         print_pairs(_unfinished(Path(file)))
     elif file.endswith((".h5", ".hdf5")):
+        from ..results import describe
+
         print_pairs(describe(Path(file)))
     else:
         print_pairs(_checkpoint(file))

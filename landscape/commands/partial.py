@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
+from ..errors import LandscapeError, ResultError
 from ..results import read_snapshot, snapshot_path, write_snapshot
 
-_LEAST_SECONDS = 10.0  # between two writes; what a crash can cost
+SECONDS_BETWEEN_WRITES = 10.0  # at least; what a crash can cost
 _SHARE = 20  # and at least so many times the seconds that a write takes: writing stays under 5 % of the run
 
 
@@ -19,39 +21,62 @@ class Partial:
     """The state of one unfinished result; `identity` are the settings that it belongs to.
 
     A Hessian's state is a few gigabytes for a large net, so it is not written at every step: `offer` writes when that
-    is cheap, `flush` at once.
+    is cheap, `flush` at once. `fresh` passes over a file of other settings, or a damaged one, instead of raising.
+    `trouble` says why the last writing failed: a full disk does not end the run.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         self.path = snapshot_path(path)
-        self.identity = identity
+        # Another version may lay its state out differently.
+        self.identity = {**identity, "landscape_version": __version__}
+        self.trouble = ""
         self._fresh = fresh
+        self._saved = False
         self._state: Callable[[], Mapping[str, np.ndarray]] | None = None
         self._written = time.monotonic()
         self._cost = 0.0
 
     def load(self) -> dict[str, np.ndarray] | None:
         """Return the state to go on from, or None to begin; raise ResultError where it is another run's, or damaged."""
-        if self._fresh or not self.path.exists():
+        if not self.path.exists():
             return None
-        arrays, _ = read_snapshot(self.path, identity=self.identity)
+        try:
+            arrays, _ = read_snapshot(self.path, identity=self.identity)
+        except ResultError:
+            if self._fresh:
+                return None
+            raise
+        self._saved = True
         return arrays
 
     def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Take note of the present state, and write it if the last writing is long enough ago."""
         self._state = state
-        if time.monotonic() - self._written > max(_LEAST_SECONDS, _SHARE * self._cost):
+        if time.monotonic() - self._written > max(SECONDS_BETWEEN_WRITES, _SHARE * self._cost):
             self.flush()
 
-    def flush(self) -> bool:
-        """Write the present state; return whether there is any."""
+    def flush(self) -> None:
+        """Write the present state, if there is any."""
         if self._state is None:
-            return False
+            return
         began = time.monotonic()
-        write_snapshot(self.path, self._state(), {}, identity=self.identity)
+        try:
+            write_snapshot(self.path, self._state(), {}, identity=self.identity)
+        except LandscapeError as error:
+            self.trouble = str(error)
+        else:
+            self.trouble = ""
+            self._saved = True
         self._written = time.monotonic()
         self._cost = self._written - began
-        return True
+
+    def what_is_left(self) -> str:
+        """Say what a run that ends here leaves behind."""
+        if self.trouble:
+            return self.trouble
+        if not self._saved:
+            return "nothing was saved"
+        return f"what is saved is in {self.path}, and the same command resumes it"
 
     def remove(self) -> None:
         """Take the file away: the result is complete."""

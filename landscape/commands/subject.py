@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..checkpoint import Checkpoint, read_checkpoint, rebuild
-from ..data import ImageData, load_data
+from ..data import ImageData, load_data, to_unit
 from ..errors import UsageError
+from ..memory import out_of_memory
 from ..models import model_shape
 from ..options import choose_device
 from ..spec import parse_spec
@@ -60,6 +62,7 @@ def load_subject(
 
     A callable that a checkpoint names is not run: only what the user types is.
     """
+    place = choose_device(device)
     checkpoint = read_checkpoint(source)
     if data is None:
         data = checkpoint.data
@@ -77,7 +80,32 @@ def load_subject(
         raise UsageError(
             f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for"
         )
-    return Subject(net.eval().to(choose_device(device)), spec, checkpoint, images)
+    net = net.eval().to(place)
+    _check_outputs(net, spec, images)
+    return Subject(net, spec, checkpoint, images)
+
+
+def _check_outputs(net: nn.Module, spec: str, images: ImageData) -> None:
+    """Run the net, which may be anybody's, on one example; raise UsageError unless it gives one row of class scores."""
+    first = next(net.parameters(), None)
+    if first is None:
+        raise UsageError(f"{spec} has no parameters, and so no landscape; give another --model")
+    try:
+        with torch.no_grad():
+            outputs = net(to_unit(images.images[:1], device=first.device, dtype=first.dtype))
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise UsageError(
+            f"{spec} fails on the {_words(images.shape, images.classes)} of {images.spec} "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); give the --data that it was made for"
+        ) from error
+    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[0] != 1 or shape[1] < images.classes:
+        raise UsageError(
+            f"{spec} gives {shape} for one image, and {images.spec} has labels of {images.classes} classes; "
+            f"wanted outputs (1, {images.classes}), or wider: give the --data that it was made for"
+        )
 
 
 def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:

@@ -12,7 +12,6 @@ from ..errors import UsageError
 from ..terminal import print_table, progress, say
 from ..units import format_eps, parse_eps
 
-
 EXAMPLE = "landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
 
 
@@ -87,10 +86,11 @@ def command(
         eps_overshoot=None if eps_overshoot is None else parse_eps(eps_overshoot, norm=norm),
         **settings,
     )
+    place = options.choose_device(device)
     if not quiet:
         budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
         say(f"training {model} on {data} at {budget}, {recipe.epochs} epochs")
-    with progress(quiet=quiet) as report:
+    with progress(quiet=quiet, verbose=verbose) as report:
         finished = run(
             recipe,
             model=model,
@@ -98,7 +98,7 @@ def command(
             out=out,
             save_epochs=save_epochs,
             data_dir=data_dir,
-            device=options.choose_device(device),
+            device=place,
             overwrite=overwrite,
             progress=report,
         )

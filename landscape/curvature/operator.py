@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from ..objective import Batch, Objective
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
+
+_log = logging.getLogger(__name__)
 
 _CUDA_BATCH = 4096
 _CPU_GRAPH = 40 * 2**20  # bytes of one micro-batch's graph: larger ones leave the caches (ResNet18: 16 beats 64 by 1.2)
@@ -142,6 +145,7 @@ class HessianOperator:
         self._batch_size = min(self._batch_size, n)
         self._n_kept = budget // max(1, per_example * self._batch_size) if self._keep_graphs else 0
         self._planned = True
+        _log.info("products: %d micro-batches of %d examples, %d kept", self.n_batches, self._batch_size, self.n_kept)
 
     def _bytes_per_example(self) -> int:
         batch = next(self.objective.batches(min(_PROBE, self.objective.n)))
@@ -165,6 +169,7 @@ class HessianOperator:
         # Half the examples at a time, and graphs kept for half as many.
         self._n_kept = min(self._n_kept, self.n_batches) if self._batch_size > 1 else self._n_kept // 2
         self._batch_size = max(1, self._batch_size // 2)
+        _log.info("memory ran out; going on with %d micro-batches of %d examples", self.n_batches, self._batch_size)
 
     def release(self) -> None:
         """Let the kept graphs go; the next product builds them again."""

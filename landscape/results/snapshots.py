@@ -59,7 +59,7 @@ def read_snapshot(
     Raises ResultError where it is missing, damaged or no snapshot, and, naming the settings that differ, where
     `identity` is given and is not the snapshot's own; the caller may then begin afresh.
     """
-    with open_to_read(path) as file:
+    with open_to_read(path, remedy="delete it to begin afresh") as file:
         if file.attrs.get("kind") != "snapshot" or file.attrs.get("schema_version") != SNAPSHOT_VERSION:
             raise ResultError(f"{path} is no snapshot that this version can resume; delete it to begin afresh")
         own = json.loads(file.attrs["identity"])

@@ -166,8 +166,11 @@ class _Sink(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def open_to_read(path: str | Path) -> Iterator[h5py.File]:
-    """Yield an HDF5 file to read; whatever is wrong with it, here or in the block, becomes one ResultError."""
+def open_to_read(path: str | Path, *, remedy: str = "run the command that wrote it again") -> Iterator[h5py.File]:
+    """Yield an HDF5 file to read; whatever is wrong with it, here or in the block, becomes one ResultError.
+
+    `remedy` is what to do about a file that is damaged.
+    """
     path = Path(path)
     if path.is_dir():
         raise ResultError(f"{path} is a folder; name a result file (.h5)")
@@ -175,26 +178,26 @@ def open_to_read(path: str | Path) -> Iterator[h5py.File]:
         raise ResultError(f"{path} is not there; name a result file (.h5) that a landscape command wrote")
     try:
         if path.stat().st_size == 0:
-            raise ResultError(f"{path} is empty; run the command that should have written it again")
+            raise ResultError(f"{path} is empty; {remedy}")
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
     except ResultError as error:
         raise error if str(path) in str(error) else ResultError(f"{path}: {error}") from error
     except _DAMAGE as error:
-        raise ResultError(f"{path} {_trouble(path, error)}") from error
+        raise ResultError(f"{path} {_trouble(path, error, remedy)}") from error
 
 
-def _trouble(path: Path, error: BaseException) -> str:
+def _trouble(path: Path, error: BaseException, remedy: str) -> str:
     text = str(error)
     if isinstance(error, PermissionError):
         return "cannot be read: permission denied"
     if "truncated" in text:
-        return f"is truncated ({path.stat().st_size} bytes are left); run the command that wrote it again"
+        return f"is truncated ({path.stat().st_size} bytes are left); {remedy}"
     if "signature not found" in text:
         with open(path, "rb") as file:
             start = file.read(16)
         return f"is no HDF5 file (it begins with {start!r}); wanted a result that a landscape command wrote"
-    return f"is damaged ({text.splitlines()[0] if text else type(error).__name__}); run the command that wrote it again"
+    return f"is damaged ({text.splitlines()[0] if text else type(error).__name__}); {remedy}"
 
 
 def _kind_of(file: h5py.File, path: str | Path) -> str:

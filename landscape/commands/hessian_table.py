@@ -1,0 +1,45 @@
+"""A Hessian result on the terminal: its numbers, what must be said beside them, and what to try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..results import Result, caveats
+from ..terminal import print_table, say
+
+COLUMNS = ("eigenvalues", "residuals", "eigenvalue_se", "gauss_newton", "gradient_projection", "pair_status")
+_HEADER = ("k", "eigenvalue", "± se", "residual/|λ|", "v'Gv/λ", "g'v", "status")
+_STATUS = {0: "not converged", 1: "ok", 2: "precision limit"}
+_GUARD = {None: "not run", True: "passed", False: "FAILED"}
+
+
+def show(result: Result, path: Path, *, again: bool) -> None:
+    """Print a Hessian result's table, its caveats, and where it lies; `again`: it was there already."""
+    attrs: dict[str, Any] = result.attrs
+    rows = []
+    columns = zip(*(result.arrays[name] for name in COLUMNS), strict=True)
+    for number, (value, residual, se, gauss_newton, slope, status) in enumerate(columns, 1):
+        relative = f"{residual / abs(value):.0e}" if value else "-"
+        share = f"{100 * gauss_newton / value:.1f} %" if value else "-"
+        rows.append([str(number), f"{value:.5g}", f"{se:.2g}", relative, share, f"{slope:.1e}", _STATUS[int(status)]])
+    title = (
+        f"loss {attrs['loss']:.4g} ± {attrs['loss_se']:.1g}, error {100 * attrs['error_rate']:.1f} %, "
+        f"gradient norm {attrs['gradient_norm']:.2g}; {attrs['hvps']} products, guard {_GUARD[attrs['guard_passed']]}"
+    )
+    print_table(title, _HEADER, rows)
+    for caveat in caveats(result):
+        say(f"caution: {caveat}")
+    if attrs["status"] != "complete":
+        say(f"try: {_advice(result)}")
+    say(f"{'found' if again else 'wrote'} {path}")
+
+
+def _advice(result: Result) -> str:
+    if result.attrs["method"] == "power":
+        return "--method lanczos, which reaches --tol in fewer products"
+    if np.any(result.arrays["pair_status"] == 0):
+        return "more --max-products, a larger --tol, or a smaller --top"
+    return "more --max-products or a smaller --top; or --no-guard, and treat the set as incomplete"

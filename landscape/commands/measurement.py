@@ -1,0 +1,212 @@
+"""One checkpoint's Hessian from options to file: found again, resumed, or computed; interrupted without loss."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from landscape.analyses.hessian import batchnorm_policy, hessian
+
+from .. import options
+from ..attacks import PGD, make_ball, parse_attack
+from ..data import select
+from ..errors import LandscapeError
+from ..files import check_writable, sha256_of
+from ..memory import peak_bytes
+from ..results import Result, command_line, default_path, read_result
+from ..spec import parse_spec
+from ..terminal import Interruption, Report, progress, say, warn
+from .hessian_table import COLUMNS, show
+from .partial import Partial
+from .subject import Subject, choose_budget, load_subject, threat_line
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure, as it was typed; what is None follows from the checkpoint, the data or the method."""
+
+    model: str | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    split: str = "train"
+    n_examples: int | str | None = None
+    eps: str | None = None
+    norm: str | None = None
+    attack: str = options.DEFAULT_ATTACK
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int | None = None
+    top: int = 20
+    method: str = "lanczos"
+    which: str | None = None
+    adversary: str = "frozen"
+    tol: float = 1e-3
+    guard: bool = True
+    max_products: int | None = None
+    keep_vectors: int = 256  # MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is measured, with nothing left open: eps in pixel units, n examples."""
+
+    request: Request
+    subject: Subject
+    eps: float
+    norm: str
+    attack: PGD
+    n: int
+    which: str
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers: what a repeated command compares with the file that it finds."""
+        request, subject = self.request, self.subject
+        return {
+            "checkpoint_sha256": subject.checkpoint.sha256,
+            "model": subject.model_spec,
+            "model_code_sha256": _code_sha256(subject.model_spec),
+            "data_sha256": subject.data.sha256,
+            "split": request.split,
+            "n_examples": self.n,
+            "eps": self.eps,
+            "norm": self.norm,
+            "attack": str(self.attack) if self.eps else "none",
+            "seed": request.seed,
+            "top": request.top,
+            "method": request.method,
+            "which": self.which,
+            "adversary": request.adversary,
+            "tol": request.tol,
+            "guard": request.guard,
+            "max_products": request.max_products,
+            "keep_vectors": request.keep_vectors,
+        }
+
+
+def measure(
+    source: str,
+    request: Request,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> tuple[Path, Result]:
+    """Return one checkpoint's result and its file; a file of the same settings is read instead of made again."""
+    with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
+        plan = _plan(source, request, report)
+    path = out or default_path(_stem(source, plan.subject), "hessian", plan.identity)
+    found = None if overwrite else _finished(path, plan.identity)
+    if not quiet:
+        say(
+            threat_line(
+                plan.subject,
+                eps=plan.eps,
+                norm=plan.norm,
+                n=plan.n,
+                attack=str(plan.attack),
+                batchnorm=batchnorm_policy(plan.subject.model),
+            )
+        )
+    if found is not None:
+        result = found
+    else:
+        check_writable(path)  # before the hours, not after them
+        with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
+            result = _compute(plan, path, overwrite, report)
+    if not quiet:
+        show(result, path, again=found is not None)
+    if verbose and not quiet and found is None:
+        _account(result)
+    return path, result
+
+
+def _plan(source: str, request: Request, report: Report) -> Plan:
+    subject = load_subject(
+        source,
+        model=request.model,
+        data=request.data,
+        data_dir=request.data_dir,
+        split=request.split,
+        device=request.device,
+        report=report,
+    )
+    eps, norm = choose_budget(subject, request.eps, request.norm)
+    attack = parse_attack(request.attack, make_ball(norm, eps))
+    n = len(select(subject.data, request.n_examples, seed=request.seed))
+    which = request.which or ("lm" if request.method == "power" else "la")
+    return Plan(request, subject, eps, norm, attack, n, which)
+
+
+def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
+    request = plan.request
+    partial = Partial(path, plan.identity, fresh=overwrite)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what did not converge is said by the table and exit code
+            result = hessian(
+                plan.subject.model,
+                plan.subject.data,
+                eps=plan.eps,
+                norm=plan.norm,
+                attack=plan.attack,
+                n_examples=plan.n,
+                seed=request.seed,
+                batch_size=request.batch_size,
+                top=request.top,
+                method=request.method,
+                which=plan.which,
+                tol=request.tol,
+                guard=request.guard,
+                max_products=request.max_products,
+                keep_vectors=request.keep_vectors * 2**20,
+                provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
+                progress=report,
+                snapshot=partial,
+            )
+    except Interruption as interruption:  # at a report the solver's state is whole
+        partial.flush()
+        raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
+    except KeyboardInterrupt as interruption:  # in the midst of a step it is not
+        raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
+    if partial.trouble:
+        warn(f"caution: nothing could be saved on the way ({partial.trouble})")
+    result.save(path, overwrite=overwrite)
+    partial.remove()
+    return result
+
+
+def _finished(path: Path, identity: dict[str, Any]) -> Result | None:
+    if not path.exists():
+        return None
+    result = read_result(path, only=COLUMNS)
+    own = result.attrs.get("settings")
+    if not isinstance(own, dict):
+        raise LandscapeError(f"{path} holds a result that was made elsewhere; give --overwrite, or another --out")
+    if own != identity:
+        differing = [key for key in {**identity, **own} if own.get(key) != identity.get(key)]
+        shown = ", ".join(f"{key} {own.get(key)} there, {identity.get(key)} asked" for key in differing[:3])
+        raise LandscapeError(f"{path} holds a result of other settings ({shown}); give --overwrite, or another --out")
+    return result
+
+
+def _stem(source: str, subject: Subject) -> str:
+    return Path(source).stem if Path(source).is_file() else subject.checkpoint.name
+
+
+def _code_sha256(model_spec: str) -> str | None:
+    """Return the hash of the file whose code builds the net: edited code is another net under the same spec."""
+    path = Path(parse_spec(model_spec).head)
+    return sha256_of(path) if path.suffix == ".py" and path.is_file() else None
+
+
+def _account(result: Result) -> None:
+    attrs: dict[str, Any] = result.attrs
+    say(
+        f"spent {attrs['hvps']} products ({attrs['guard_hvps']} of them on the guard), {attrs['check_hvps']} to check; "
+        f"{attrs['wall_seconds']:.1f} s; at most {peak_bytes(str(attrs['device'])) / 2**20:,.0f} MiB"
+    )
