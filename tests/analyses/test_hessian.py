@@ -1,0 +1,277 @@
+"""The Hessian analysis end to end: its result against dense matrices, its complaints, its way back from a snapshot."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from landscape.analyses.hessian import hessian
+from torch import nn
+
+from landscape.attacks import PGD, L2Ball, LinfBall, parse_attack
+from landscape.data import ImageData, as_data, load_data, select
+from landscape.errors import LandscapeError, NotConverged, UsageError
+from landscape.models import build_model
+from landscape.objective import Objective
+from landscape.results import Result, read_result
+from tests.problems import assert_untouched, dense_hessian, fill, resnet, state_of
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return load_data("digits")
+
+
+def small_net(*, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
+    return fill(build_model("mlp:hidden=4,activation=softplus", seed=seed)[0], scale=0.3).to(dtype)
+
+
+def run(data: Any, **settings: Any) -> Result:
+    return hessian(
+        settings.pop("net", None) or small_net(), data, **{"eps": 0.1, "top": 4, "n_examples": 50} | settings
+    )
+
+
+@pytest.fixture(scope="module")
+def result(digits: ImageData) -> Result:
+    return run(digits)
+
+
+@pytest.fixture(scope="module")
+def frozen(digits: ImageData) -> Objective:
+    chosen = select(digits, 50)
+    attack = parse_attack("pgd", LinfBall(0.1))
+    return Objective(small_net(), chosen.images, chosen.labels, attack=attack, indices=chosen.indices).freeze()
+
+
+def test_pairs_and_evidence_are_those_of_the_dense_hessian(result: Result, frozen: Objective) -> None:
+    H = dense_hessian(frozen)
+    values, vectors = torch.linalg.eigh(H)
+    assert np.allclose(result.eigenvalues, values.flip(0)[:4], rtol=1e-5)
+    assert (np.abs(result.eigenvalues - values.flip(0)[:4].numpy()) <= result.residuals + 1e-12).all()
+    g = frozen.gradient()
+    examples = zip(frozen.images.split(1), frozen.labels.split(1), strict=True)
+    alone = [Objective(frozen.model, image, label) for image, label in examples]
+    for i in range(4):
+        v = torch.from_numpy(result.eigenvectors[i]).double()
+        assert float((v @ vectors.flip(1)[:, i]).abs()) == pytest.approx(1, abs=1e-5)
+        # By hand: each example's own Hessian, the sample deviation over 50 of them, and its share in the mean.
+        own = torch.stack([v @ one.product(one.w0, v) for one in alone])
+        assert result.eigenvalue_se[i] == pytest.approx(float(own.std()) / math.sqrt(50), rel=1e-4)
+        # float32 vectors in the result: a slope across the vector's own rounding of 1e-7.
+        assert result.gradient_projection[i] == pytest.approx(float(g @ v), abs=1e-6 * float(g.norm()))
+    assert (result.gauss_newton > 0).all()
+    assert result.gradient_norm == pytest.approx(float(g.norm()), rel=1e-10)
+    assert result.loss == pytest.approx(frozen.value(), rel=1e-10)
+
+
+def test_the_result_fits_its_schema_and_survives_its_file(result: Result, tmp_path: Path) -> None:
+    kept = read_result(result.save(tmp_path / "h.h5"))
+    for name, array in result.arrays.items():
+        assert np.array_equal(kept.arrays[name], array, equal_nan=True), name
+    assert kept.eigenvectors.shape == (4, 310) and kept.eigenvectors.dtype == np.float32
+    expected = {
+        "status": "complete",
+        "eps": 0.1,
+        "norm": "linf",
+        "attack": "pgd:steps=10,rel_step=0.25,restarts=1",
+        "adversary": "frozen",
+        "batchnorm": "none",
+        "method": "lanczos",
+        "which": "la",
+        "tol": 1e-3,
+        "data": "digits",
+        "split": "train",
+        "n_examples": 50,
+        "n_parameters": 310,
+        "seed": 0,
+        "guard_passed": True,
+        "check_hvps": 4,
+        "classes": 10,
+        "collapsed": False,
+    }
+    assert {name: kept.attrs[name] for name in expected} == expected
+    assert kept.attrs["orthogonality"] <= 1e-12 and kept.attrs["hvps"] > kept.attrs["guard_hvps"] > 0
+    assert kept.attrs["loss"] > kept.attrs["clean_loss"] and kept.attrs["error_rate"] >= kept.attrs["clean_error_rate"]
+
+
+def test_without_a_budget_there_is_no_adversary(digits: ImageData) -> None:
+    result = run(digits, eps=0.0)
+    assert (result.adversary, result.attack) == ("none", "none")
+    assert result.loss == result.clean_loss and result.error_rate == result.clean_error_rate
+
+
+def test_the_same_for_every_batch_size_and_way_to_hand_in_data(digits: ImageData, result: Result) -> None:
+    other = run((digits.images.numpy(), digits.labels.numpy()), batch_size=7)
+    assert np.allclose(other.eigenvalues, result.eigenvalues, rtol=1e-9)
+    assert other.eigenvalue_se == pytest.approx(result.eigenvalue_se, rel=1e-6)
+    again = run(digits)
+    for name, array in result.arrays.items():
+        assert np.array_equal(again.arrays[name], array), name
+
+
+def test_other_seeds_take_other_examples(digits: ImageData, result: Result) -> None:
+    assert not np.allclose(run(digits, seed=1).eigenvalues, result.eigenvalues, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("which", "place"), [("la", slice(-1, -4, -1)), ("sa", slice(0, 3))])
+def test_either_end(digits: ImageData, frozen: Objective, which: str, place: slice) -> None:
+    values = torch.linalg.eigvalsh(dense_hessian(frozen)).numpy()[place]
+    assert np.allclose(run(digits, which=which, top=3).eigenvalues, values, rtol=1e-5, atol=1e-9)
+
+
+def test_power_finds_by_magnitude(digits: ImageData, result: Result) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # it rarely converges to residuals of 1e-3
+        found = run(digits, method="power", top=1)
+    assert (found.method, found.which, found.guard_passed) == ("power", "lm", None)
+    assert abs(found.eigenvalues[0] - result.eigenvalues[0]) <= found.residuals[0] + result.residuals[0]
+
+
+def test_an_attack_object_brings_its_own_norm(digits: ImageData) -> None:
+    result = run(digits, attack=PGD(L2Ball(9.0), steps=3), eps=0.5)
+    assert (result.norm, result.eps, result.attack) == ("l2", 0.5, "pgd:steps=3,rel_step=0.25,restarts=1")
+
+
+def test_eigenvectors_are_kept_within_their_share_of_memory_and_never_under_two(digits: ImageData) -> None:
+    assert run(digits, keep_vectors=3 * 4 * 310).eigenvectors.shape == (3, 310)
+    assert run(digits, keep_vectors=0).eigenvectors.shape == (2, 310)
+    assert run(digits, keep_vectors=0, top=1).eigenvectors.shape == (1, 310)
+
+
+def test_one_example_has_no_standard_error(digits: ImageData) -> None:
+    result = run(digits, n_examples=1, top=2)
+    assert np.isnan(result.eigenvalue_se).all() and math.isnan(result.loss_se)
+    assert np.isfinite(result.gauss_newton).all()
+
+
+def test_batchnorm_is_named_and_the_model_borrowed(digits: ImageData) -> None:
+    net = resnet(dtype=torch.float32).train()
+    images = digits.images[digits.labels < 3]
+    before = state_of(net)
+    result = run((images, digits.labels[digits.labels < 3]), net=net, top=2)
+    assert result.batchnorm == "frozen" and result.classes == 3
+    assert_untouched(net, before)
+
+
+def test_progress_names_its_stages(digits: ImageData) -> None:
+    seen: list[tuple[str, int, int]] = []
+    run(digits, progress=lambda stage, done, total: seen.append((stage, done, total)))
+    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == ["attack", "eigenpairs", "evidence"]
+    assert all(0 <= done <= total for _, done, total in seen)
+    assert ("attack", 50, 50) in seen and ("eigenpairs", 4, 4) in seen and seen[-1] == ("evidence", 4, 4)
+
+
+def test_what_has_not_converged_warns_and_raises_under_strict(digits: ImageData) -> None:
+    with pytest.warns(RuntimeWarning, match="of 4 eigenpairs have residuals above"):
+        result = run(digits, max_products=6)
+    assert result.status == "not-converged" and (result.pair_status == 0).any() and len(result.eigenvalues) == 4
+    with pytest.raises(NotConverged) as caught:
+        run(digits, max_products=6, strict=True)
+    assert np.array_equal(caught.value.result.eigenvalues, result.eigenvalues)
+
+
+def test_a_constant_classifier_is_flagged(digits: ImageData) -> None:
+    net = small_net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    result = run(digits, net=net, top=2)
+    assert result.collapsed is True
+    assert result.loss == pytest.approx(math.log(10), rel=1e-6)
+
+
+def test_a_hessian_of_zero_has_pairs_too(digits: ImageData) -> None:
+    def flat(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return 0 * outputs.sum(1)
+
+    result = run(digits, loss=flat)
+    assert np.array_equal(result.eigenvalues, np.zeros(4)) and result.status == "complete"
+    assert np.array_equal(result.eigenvalue_se, np.zeros(4))
+
+
+def test_weights_that_are_not_numbers(digits: ImageData) -> None:
+    net = small_net()
+    with torch.no_grad():
+        net.fc1.weight[0, 0] = math.nan  # type: ignore[union-attr,index,operator]
+    with pytest.raises(LandscapeError, match="not finite on 50 of 50 examples"):
+        run(digits, net=net)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"n_examples": 1438}, "n-examples = 1438"),
+        ({"top": 0}, "top = 0"),
+        ({"top": 311}, "310 parameters"),
+        ({"eps": 4.0}, "4/255"),
+        ({"eps": -1.0}, "no radius"),
+        ({"tol": 0.0}, "tol = 0"),
+        ({"which": "ls"}, "which = 'ls'"),
+        ({"method": "lobpcg"}, "lanczos and power"),
+        ({"method": "power", "which": "la"}, "--which lm"),
+        ({"norm": "l1"}, "did you mean l2"),
+        ({"attack": "pgd:steps=0"}, "steps = 0"),
+        ({"net": build_model("mlp:hidden=4", classes=4, seed=0)[0]}, "as many classes"),
+    ],
+)
+def test_requests_that_cannot_be_meant(digits: ImageData, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        run(digits, **settings)
+
+
+class Kept:
+    """A snapshot in memory, as the command line keeps one in a file."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, np.ndarray] | None = None
+        self.offers = 0
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        return self.state
+
+    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        self.offers += 1
+        self.state = {name: np.array(array) for name, array in state().items()}
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_a_run_interrupted_anywhere_and_resumed_ends_the_same(digits: ImageData, result: Result) -> None:
+    whole = Kept()
+    run(digits, snapshot=whole)
+    for stop in (0, 1, 7, whole.offers // 2, whole.offers - 3, whole.offers):
+        snapshot, left = Kept(), stop
+
+        def fail(stage: str, done: int, total: int) -> None:
+            nonlocal left
+            if stage == "eigenpairs":
+                left -= 1
+                if left < 0:
+                    raise Interrupted
+
+        with pytest.raises(Interrupted):
+            run(digits, snapshot=snapshot, progress=fail)
+        assert snapshot.offers == stop
+        resumed = run(digits, snapshot=snapshot)
+        for name, array in result.arrays.items():
+            assert np.array_equal(resumed.arrays[name], array), (stop, name)
+        volatile = {"created", "wall_seconds"}
+        for name in result.attrs.keys() - volatile:
+            same = resumed.attrs[name] == result.attrs[name] or result.attrs[name] != result.attrs[name]
+            assert same, (stop, name)
+
+
+def test_data_in_any_form(digits: ImageData) -> None:
+    dataset = torch.utils.data.TensorDataset(digits.images[:80].float() / 255, digits.labels[:80])
+    assert as_data(dataset).classes == 10
+    result = run(dataset, top=1)
+    assert result.data == "in memory" and result.n_examples == 50
