@@ -60,7 +60,9 @@ def spectrum(seed: int, dimension: int, copies: int) -> np.ndarray:
 def main(problems: int, dimension: int) -> None:
     """Count the missed sets and the products, over random spectra."""
     torch.set_num_threads(1)
-    click.echo(f"top {TOP} of {problems} spectra of dimension {dimension:,}, tol 1e-3; missed: an entry off by over 1e-3")
+    click.echo(
+        f"top {TOP} of {problems} spectra of dimension {dimension:,}, tol 1e-3; missed: an entry off by over 1e-3"
+    )
     for copies, guard in ((1, False), (1, True), (2, False), (2, True), (3, False), (3, True)):
         missed, products = 0, []
         for seed in range(problems):

@@ -87,7 +87,7 @@ def measure(
 
 def _row(solutions: Sequence[Solution], judging: HessianOperator, product: float) -> SolveRow:
     verdicts = [judge(judging, solution) for solution in solutions]
-    worst = {"true_over_claimed": max, "guard_passed": min}
+    worst = {"true_over_claimed": max, "rounding_over_estimate": max, "guard_passed": min}
     own = statistics.median(one.seconds - one.product_seconds for one in solutions)
     products = statistics.median(one.products for one in solutions)
     return SolveRow(

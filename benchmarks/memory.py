@@ -14,6 +14,9 @@ import torch
 from line_up import contenders
 from problems import CASES, make_problem
 
+_CLEAR = Path("/proc/self/clear_refs")  # a 5 written here puts the mark of peak memory back to what is in use
+_STATUS = Path("/proc/self/status")
+
 
 def peak_mib(case: str, n: int, contender: str, *, k: int, data_dir: Path | None) -> float:
     """Return the MiB that a contender's solve adds at its peak, measured in a child process on the same problem."""
@@ -37,18 +40,19 @@ def _child() -> None:
     problem = make_problem(CASES[arguments.case], arguments.n, data_dir=arguments.data_dir)
     (contender,) = (one for one in contenders() if one.name == arguments.contender)
     contender.solve(make_problem(CASES["tiny"], 40), 2, seed=0, short=True)  # loads all that it imports
-    _forget_peak()
+    if _CLEAR.exists():
+        _CLEAR.write_text("5", encoding="ascii")
     before = psutil.Process().memory_info().rss
     contender.solve(problem, arguments.k, seed=0, short=True)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / 2**20))
+    print(json.dumps((_peak_bytes() - before) / 2**20))
 
 
-def _forget_peak() -> None:
-    # Linux lets a process put its high-water mark back to where it is; elsewhere an earlier peak may stand above.
-    clear = Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5", encoding="ascii")
+def _peak_bytes() -> int:
+    # On Linux ru_maxrss starts from the parent's peak, and cannot be put back; the kernel's own mark can.
+    if _CLEAR.exists():
+        (line,) = (line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ class Measured:
         yield (
             f"  ours, of that the guard: {ours.notes['guard_products']:.0f} products; apart from that, "
             f"the check: {ours.notes['check_seconds']:.2f} s ({ours.notes['check_products']:.0f} products), "
-            f"the evidence: {self.evidence_seconds:.2f} s"
+            f"the evidence: {self.evidence_seconds:.2f} s; residuals claimed below rounding are at most "
+            f"{ours.notes['rounding_over_estimate']:.2f} of its estimate"
         )
         for target in self.targets():
             goal = f" (goal {target['goal']:g}: {_met(target['value'] >= target['goal'])})" if "goal" in target else ""

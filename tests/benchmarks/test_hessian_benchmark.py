@@ -115,7 +115,8 @@ def test_targets_are_met_or_not_by_the_numbers_shown():
         products={"gradient": 1.0, "ours, graph kept": 2.1}, errors={}, flop_ratio=2.0, evidence_seconds=0.0,
         solves={
             "ours": row(
-                10.0, guard_passed=1, guard_products=9, true_over_claimed=1.2, check_seconds=1, check_products=20
+                10.0, guard_passed=1, guard_products=9, true_over_claimed=1.2, rounding_over_estimate=1,
+                check_seconds=1, check_products=20,
             ),
             "curvlinops + eigsh": row(14.0),
             "PyHessian": row(90.0),
