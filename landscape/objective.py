@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,8 +16,13 @@ from .borrow import Network, evaluating, full_precision, with_weights
 from .data import to_unit
 from .errors import UsageError
 from .losses import Loss, cross_entropy, per_example
+from .memory import out_of_memory
 from .params import ParameterSpace
 from .streams import example_streams
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_BATCH = 128
 
@@ -87,8 +94,34 @@ class Objective:
         """Yield the examples in their order, `size` at a time, the last batch as short as it comes."""
         size = size or self.batch_size
         for start in range(0, self.n, size):
-            part = slice(start, start + size)
-            yield Batch(to_unit(self.images[part], dtype=self.dtype), self.labels[part], self.indices[part])
+            yield self._batch(start, size)
+
+    def _batch(self, start: int, size: int) -> Batch:
+        part = slice(start, start + size)
+        return Batch(to_unit(self.images[part], dtype=self.dtype), self.labels[part], self.indices[part])
+
+    def over_batches(self, work: Callable[[Batch], T], *, batches_at_once: int = 1) -> Iterator[T]:
+        """Yield `work(batch)` for the examples in their order; where memory runs out, half as many are taken at a time.
+
+        `batches_at_once` is for work that takes less memory than a backward pass.
+        """
+        start = 0
+        while start < self.n:
+            size = batches_at_once * self.batch_size
+            try:
+                done = work(self._batch(start, size))
+            except Exception as error:
+                if not out_of_memory(error) or self.batch_size == 1:
+                    raise
+            else:
+                start += size
+                yield done
+                continue
+            # Outside the handler: the traceback would hold the tensors that must go.
+            self.batch_size //= 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            _log.info("memory ran out; going on with %d examples at a time", self.batch_size)
 
     def network(self, w: Tensor | None = None) -> Network:
         """Return the net at w (P,) as a function of images; call it under `evaluating(model)`."""
@@ -108,13 +141,15 @@ class Objective:
     def outputs(self, w: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the net's outputs (n, ...) and the losses (n,) at w (P,), in the order of the examples."""
         network = self.network(w)
-        outputs, losses = [], []
+
+        def run(batch: Batch) -> tuple[Tensor, Tensor]:
+            batch = self.adversarial(batch, network)
+            with torch.no_grad():
+                outputs = network(batch.images)
+                return outputs, per_example(self.loss, outputs, batch.labels)
+
         with evaluating(self.model), full_precision():
-            for batch in self.batches():
-                batch = self.adversarial(batch, network)
-                with torch.no_grad():
-                    outputs.append(network(batch.images))
-                    losses.append(per_example(self.loss, outputs[-1], batch.labels))
+            outputs, losses = zip(*self.over_batches(run), strict=True)
         return torch.cat(outputs), torch.cat(losses)
 
     def losses(self, w: Tensor | None = None) -> Tensor:
@@ -129,12 +164,14 @@ class Objective:
         """Return the gradient (P,) of the mean loss at w (P,), the adversary held where it is at w (Danskin)."""
         total = torch.zeros(self.n_parameters, dtype=self.dtype, device=self.device)
         w = self.w0 if w is None else w.to(self.device, self.dtype)
+
+        def share(batch: Batch) -> Tensor:
+            _, gradients = self.first_backward(w, self.adversarial(batch, self.network(w)), create_graph=False)
+            return torch.cat([gradient.reshape(-1) for gradient in gradients])
+
         with evaluating(self.model), full_precision():
-            for batch in self.batches():
-                batch = self.adversarial(batch, self.network(w))
-                leaves, gradients = self.first_backward(w, batch, create_graph=False)
-                total += torch.cat([g.reshape(-1) for g in gradients])
-                del leaves
+            for gradient in self.over_batches(share):
+                total += gradient
         return total
 
     def first_backward(
@@ -168,12 +205,12 @@ class Objective:
         if self.attack is None:
             return self
         network = self.network(w)
-        found = []
+        found: list[Tensor] = []
         done = 0
         with evaluating(self.model):
-            for batch in self.batches():
-                found.append(self.adversarial(batch, network).images)
-                done += len(batch.labels)
+            for images in self.over_batches(lambda batch: self.adversarial(batch, network).images):
+                found.append(images)
+                done += len(images)
                 if progress is not None:
                     progress(done, self.n)
         return Objective(

@@ -10,7 +10,7 @@ from torch.func import functional_call, jvp
 
 from ..borrow import evaluating, full_precision
 from ..losses import per_example
-from ..objective import Objective
+from ..objective import Batch, Objective
 
 
 def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,19 +23,23 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
     w = w.to(objective.device, objective.dtype)
     v = v.to(objective.device, objective.dtype)
     expand: Callable[[Objective, Tensor, Tensor, Tensor], tuple[Tensor, ...]] = _forward_mode
-    curvatures, output_terms = [], []
+
+    def both(batch: Batch) -> tuple[Tensor, Tensor]:
+        nonlocal expand
+        try:
+            outputs, slope, bend = expand(objective, w, v, batch.images)
+        except (NotImplementedError, RuntimeError) as error:
+            if expand is _reverse_mode or not _no_forward_derivative(error):
+                raise
+            expand = _reverse_mode
+            outputs, slope, bend = expand(objective, w, v, batch.images)
+        first, second = _loss_derivatives(objective, outputs, slope, batch.labels)
+        gauss_newton = (second * slope).flatten(1).sum(1)
+        return gauss_newton + (first * bend).flatten(1).sum(1), gauss_newton
+
     with evaluating(objective.model), full_precision():
-        for batch in objective.batches(2 * objective.batch_size):  # nothing is kept for a backward pass
-            try:
-                outputs, slope, bend = expand(objective, w, v, batch.images)
-            except (NotImplementedError, RuntimeError) as error:
-                if expand is _reverse_mode or not _no_forward_derivative(error):
-                    raise
-                expand = _reverse_mode
-                outputs, slope, bend = expand(objective, w, v, batch.images)
-            first, second = _loss_derivatives(objective, outputs, slope, batch.labels)
-            output_terms.append((second * slope).flatten(1).sum(1))
-            curvatures.append(output_terms[-1] + (first * bend).flatten(1).sum(1))
+        # Twice as many at once: nothing is kept for a backward pass.
+        curvatures, output_terms = zip(*objective.over_batches(both, batches_at_once=2), strict=True)
     return torch.cat(curvatures), torch.cat(output_terms)
 
 
