@@ -153,8 +153,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console()
-    console.print(table, width=max(console.width, _TABLE_WIDTH), soft_wrap=True)
+    Console(width=max(Console().width, _TABLE_WIDTH)).print(table)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:

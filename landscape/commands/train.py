@@ -9,7 +9,7 @@ import click
 
 from .. import options
 from ..errors import UsageError
-from ..terminal import print_table, progress, say
+from ..terminal import Interruption, print_table, progress, say
 from ..units import format_eps, parse_eps
 
 EXAMPLE = "landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
@@ -90,18 +90,21 @@ def command(
     if not quiet:
         budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
         say(f"training {model} on {data} at {budget}, {recipe.epochs} epochs")
-    with progress(quiet=quiet, verbose=verbose) as report:
-        finished = run(
-            recipe,
-            model=model,
-            data=data,
-            out=out,
-            save_epochs=save_epochs,
-            data_dir=data_dir,
-            device=place,
-            overwrite=overwrite,
-            progress=report,
-        )
+    try:
+        with progress(quiet=quiet, verbose=verbose) as report:
+            finished = run(
+                recipe,
+                model=model,
+                data=data,
+                out=out,
+                save_epochs=save_epochs,
+                data_dir=data_dir,
+                device=place,
+                overwrite=overwrite,
+                progress=report,
+            )
+    except Interruption as interruption:
+        raise Interruption("interrupted; the same command with --overwrite begins again") from interruption
     if quiet:
         return
     final = finished.training["final"]

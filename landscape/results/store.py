@@ -28,6 +28,7 @@ SNAPSHOT = "snapshot"  # the `kind` of an unfinished computation's file
 _BARE_SCALE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
 # Deflate cannot pack more than 1032 bytes into one: a file that claims a larger ratio (h5repack compresses) is forged.
 _MOST_PACKED = 1032
+_RUN_AGAIN = "run the command that wrote it again"
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
 
 
@@ -166,7 +167,7 @@ class _Sink(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def open_to_read(path: str | Path, *, remedy: str = "run the command that wrote it again") -> Iterator[h5py.File]:
+def open_to_read(path: str | Path, *, remedy: str = _RUN_AGAIN) -> Iterator[h5py.File]:
     """Yield an HDF5 file to read; whatever is wrong with it, here or in the block, becomes one ResultError.
 
     `remedy` is what to do about a file that is damaged.
@@ -196,7 +197,8 @@ def _trouble(path: Path, error: BaseException, remedy: str) -> str:
     if "signature not found" in text:
         with open(path, "rb") as file:
             start = file.read(16)
-        return f"is no HDF5 file (it begins with {start!r}); wanted a result that a landscape command wrote"
+        wanted = "wanted a result that a landscape command wrote" if remedy == _RUN_AGAIN else remedy
+        return f"is no HDF5 file (it begins with {start!r}); {wanted}"
     return f"is damaged ({text.splitlines()[0] if text else type(error).__name__}); {remedy}"
 
 

@@ -1,0 +1,97 @@
+"""`landscape train`, `info`, `plot` and `demo`: what they write and what they say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from landscape.checkpoint import read_checkpoint
+from landscape.commands import measurement
+from landscape.commands.measurement import Request
+from landscape.results import read_result
+from landscape.training import trainer
+from tests.commands.runner import contents, landscape
+
+TRAIN = ["train", "--data", "digits", "--model", "mlp:hidden=4", "--eps", "0", "--epochs", "2", "--out", "t.pt"]
+
+
+def test_train_writes_its_checkpoints_and_says_how_good_they_are() -> None:
+    done = landscape(*TRAIN, "--save-epochs", "1")
+    assert (done.code, done.err) == (0, "")
+    assert set(contents(Path())) == {Path("t.pt"), Path("t-epoch0.pt"), Path("t-epoch1.pt")}
+    training = read_checkpoint("t.pt").training
+    assert (training["eps"], training["epochs"], training["seed"]) == (0.0, 2, 0)
+    assert "training mlp:hidden=4 on digits at linf eps 0 (constant), 2 epochs" in done.out
+    assert f"{100 * training['final']['clean_test_error']:.2f} %" in done.out
+    assert done.out.endswith("wrote t.pt, t-epoch0.pt, t-epoch1.pt\nnext: landscape hessian t.pt\n")
+
+
+def test_the_same_training_gives_the_same_bytes_and_asks_before_it_replaces_them() -> None:
+    assert landscape(*TRAIN, "-q") == landscape(*TRAIN, "-q", "--overwrite")
+    first = contents(Path())
+    done = landscape(*TRAIN)
+    assert done.code == 1
+    assert "t.pt exists and is kept; give --overwrite, or another --out" in done.err
+    assert contents(Path()) == first
+
+
+def test_an_interrupted_training_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        args[-1]("epoch 1/2", 1, 2)
+
+    monkeypatch.setattr(trainer, "_run_epoch", interrupted)
+    done = landscape(*TRAIN)
+    assert done.code == 130
+    assert done.err == "interrupted; the same command with --overwrite begins again\n"
+
+
+def test_info_of_a_checkpoint_and_of_a_result(tiny: Path, measured: Path) -> None:
+    net = landscape("info", tiny)
+    assert net.code == 0
+    assert "lenet:width=1,input=1x8x8,classes=10" in net.out
+    assert read_checkpoint(tiny).sha256 in net.out
+    result = landscape("info", measured)
+    assert result.code == 0
+    assert "l-inf ball, eps = 0.02; attack pgd:steps=10,rel_step=0.25,restarts=1; adversary frozen" in result.out
+    assert str(read_result(measured).attrs["command"]) in result.out
+    assert landscape("info", "digits/eps0.1").code == 0
+
+
+def test_plot_draws_beside_the_first_file_or_where_it_is_told(measured: Path) -> None:
+    shutil.copy(measured, "x.h5")
+    done = landscape("plot", "x.h5")
+    assert (done.code, done.out) == (0, "wrote x.png, x.pdf\n")
+    told = landscape("plot", "x.h5", measured, "--out", "pictures/two.pdf")
+    assert told.out == "wrote pictures/two.png, pictures/two.pdf\n"
+    before = contents(Path())
+    refused = landscape("plot", "x.h5", "--out", "pictures/two.pdf")
+    assert refused.code == 1
+    assert "pictures/two.png exists and is kept; give --overwrite" in refused.err
+    assert contents(Path()) == before
+
+
+def test_the_demo_measures_two_nets_and_draws_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = measurement.measure
+
+    def quick(source: str, request: Request, **settings: Any) -> Any:
+        return measure(source, replace(request, top=2, n_examples=64), **settings)
+
+    monkeypatch.setattr(measurement, "measure", quick)
+    done = landscape("demo", "--out", "tour")
+    assert (done.code, done.err) == (0, "")
+    assert {path.name for path in Path("tour").iterdir()} >= {
+        "digits-eps0.hessian-seed0.h5",
+        "digits-eps0.1.hessian-seed0.h5",
+        "fig3_hessian.pdf",
+        "fig3_hessian.png",
+    }
+    results = [read_result(path) for path in sorted(Path("tour").glob("*.h5"))]
+    assert [result.attrs["eps"] for result in results] == [0.1, 0.0]
+    assert "pictures: tour/fig3_hessian.p" in done.out
