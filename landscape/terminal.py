@@ -59,7 +59,7 @@ def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") ->
             if stages.enter(stage, done, total):
                 for task in bars.task_ids:
                     bars.remove_task(task)
-                bars.add_task(f"{prefix}{stage}")
+                bars.add_task(f"{prefix}{stage}", total=total or None)
             bars.update(bars.task_ids[-1], completed=done, total=total or None)
 
         yield report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 
@@ -20,16 +22,15 @@ from landscape.terminal import Interruption, print_pairs, print_table, progress,
 
 
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[int]:
-    """A terminal for standard error; reading what it shows is up to the test."""
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, TextIO]]:
+    """The two ends of a terminal: what it has shown is read from the first, the second is what a program writes to."""
     ours, theirs = os.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
-    with open(theirs, "w", encoding="utf-8") as error:
-        monkeypatch.setattr(sys, "stderr", error)
-        yield ours
+    with open(theirs, "w", encoding="utf-8") as program_end:
+        yield ours, program_end
     os.close(ours)
 
 
@@ -42,15 +43,15 @@ def shown(screen: int) -> str:
 
 
 def test_a_terminal_shows_the_stage_its_share_and_the_time_left(
-    screen: int, capsys: pytest.CaptureFixture[str]
+    screen: tuple[int, TextIO], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with progress(prefix="net.pt: ") as report:
+    with contextlib.redirect_stderr(screen[1]), progress(prefix="net.pt: ") as report:
         for done in range(4):
             report("attack", 100 * done, 400)
         time.sleep(0.3)  # the bar is drawn ten times a second
         report("eigenpairs", 1, 20)
         say("on standard output, wherever the bar is")
-    text = shown(screen)
+    text = shown(screen[0])
     assert re.search(r"net\.pt: attack +.* 300/400 +\d:\d\d:\d\d left +(\d:\d\d:\d\d|-:--:--)", text)
     assert re.search(r"net\.pt: eigenpairs +.* 1/20 ", text)
     assert "wherever" not in text
