@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from landscape.analyses import hessian as hessian_analysis
 
 from landscape import files
 from landscape.commands import partial
@@ -145,6 +147,23 @@ def test_an_interruption_after_the_last_step_is_heeded_too(
     assert (done.code, done.err) == (130, "interrupted\n")
     (path,) = Path("results").iterdir()
     assert_equal_but_for_time(path, measured)
+
+
+def test_interrupted_after_the_solver_it_does_not_solve_again(
+    tiny: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = hessian_analysis.directional_curvature
+
+    def interrupted(*args: Any) -> Any:
+        send(signal.SIGINT)()
+        return evidence(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hessian_analysis, "directional_curvature", interrupted)
+        assert landscape(*WORDS).code == 130
+    monkeypatch.setattr(Lanczos, "step", None)
+    assert landscape(*WORDS).code == 0
+    assert_equal_but_for_time("x.h5", measured)
 
 
 def test_interrupted_before_anything_was_done_nothing_is_left(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
