@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _CUDA_BATCH = 4096
 _CPU_GRAPH = 40 * 2**20  # bytes of one micro-batch's graph: larger ones leave the caches (ResNet18: 16 beats 64 by 1.2)
-_PROBE = 8  # examples in the graph that is measured to plan the others
+_PROBE = 8  # examples in the larger of the two graphs that are measured to plan the others
 
 
 @dataclass(frozen=True)
@@ -135,23 +135,31 @@ class HessianOperator:
         if self._planned:
             return
         n = self.objective.n
-        per_example = self._bytes_per_example()
+        fixed, per_example = self._graph_bytes()
         budget = available_bytes(self.device) // 2 if self._budget is None else self._budget
         if self._batch_size is None:
             most, room = (
                 (_CUDA_BATCH, budget // 4) if self.device.type == "cuda" else (self.objective.batch_size, _CPU_GRAPH)
             )
-            self._batch_size = max(1, min(most, room // max(1, per_example)))
+            self._batch_size = max(1, min(most, (room - fixed) // max(1, per_example)))
         self._batch_size = min(self._batch_size, n)
-        self._n_kept = budget // max(1, per_example * self._batch_size) if self._keep_graphs else 0
+        self._n_kept = budget // max(1, fixed + per_example * self._batch_size) if self._keep_graphs else 0
         self._planned = True
         _log.info("products: %d micro-batches of %d examples, %d kept", self.n_batches, self._batch_size, self.n_kept)
 
-    def _bytes_per_example(self) -> int:
-        batch = next(self.objective.batches(min(_PROBE, self.objective.n)))
+    def _graph_bytes(self) -> tuple[int, int]:
+        """Return the bytes that every kept graph takes (gradients, as large as the net), and those of each example."""
+        larger = min(_PROBE, self.objective.n)
+        smaller = max(1, larger // 4)
+        most, least = self._measure_graph(larger), self._measure_graph(smaller)
+        per_example = -(-(most - least) // max(1, larger - smaller))
+        return most - per_example * larger, per_example
+
+    def _measure_graph(self, examples: int) -> int:
+        batch = next(self.objective.batches(examples))
         with evaluating(self.objective.model), full_precision(), SavedBytes(exclude=[self.w]) as saved:
             self._build(batch)
-        return saved.total // len(batch.labels)
+        return saved.total
 
     def _shrink(self) -> None:
         self._graphs.clear()

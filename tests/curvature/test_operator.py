@@ -103,10 +103,11 @@ def test_kept_and_rebuilt_graphs_agree_bit_for_bit() -> None:
 
 def test_a_budget_keeps_the_graphs_that_fit_it() -> None:
     objective = Objective(lenet(), *examples(20), batch_size=4)
-    per_example = HessianOperator(objective)._bytes_per_example()
-    half = HessianOperator(objective, memory_budget=int(2.5 * 4 * per_example))
+    fixed, per_example = HessianOperator(objective)._graph_bytes()
+    half = HessianOperator(objective, memory_budget=int(2.5 * (fixed + 4 * per_example)))
     half @ column(objective.n_parameters)
     assert half.n_kept == len(half._graphs) == 2 and half.n_batches == 5
+    assert fixed >= 4 * objective.n_parameters  # the gradients, whatever the batch
     # The image is 512 bytes, the maps of both layers before and after each step some 4,000, slopes come on top.
     assert 4_512 < per_example < 20_000
 
@@ -184,8 +185,8 @@ def test_other_errors_are_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch) 
 
 def test_free_memory_is_asked_for_where_no_budget_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     objective = Objective(lenet(), *examples(8), batch_size=2)
-    per_example = HessianOperator(objective)._bytes_per_example()
-    monkeypatch.setattr(operator_module, "available_bytes", lambda device: 2 * 3 * 2 * per_example)
+    fixed, per_example = HessianOperator(objective)._graph_bytes()
+    monkeypatch.setattr(operator_module, "available_bytes", lambda device: 2 * 3 * (fixed + 2 * per_example))
     assert HessianOperator(objective).n_kept == 3  # half of what is free
 
 
