@@ -1,0 +1,33 @@
+"""Adversarial training where it can be solved: the logistic loss of one number, and the linear model; no torch."""
+
+from . import one_dimensional
+from .bounds import Constants, linear_constants
+from .linear import in_invariant_set, in_version_space, loss_bounds, version_slack
+from .optimum import Optimum, robust_optimum
+from .phases import REGIMES, PhaseDiagram, Regime, Thresholds, find_thresholds, phase_diagram
+from .separation import Separation, gamma_star, gamma_star_box
+from .thresholds import eps_bar, eps_bar_bias, eps_bar_box
+
+__all__ = [
+    "REGIMES",
+    "Constants",
+    "Optimum",
+    "PhaseDiagram",
+    "Regime",
+    "Separation",
+    "Thresholds",
+    "eps_bar",
+    "eps_bar_bias",
+    "eps_bar_box",
+    "find_thresholds",
+    "gamma_star",
+    "gamma_star_box",
+    "in_invariant_set",
+    "in_version_space",
+    "linear_constants",
+    "loss_bounds",
+    "one_dimensional",
+    "phase_diagram",
+    "robust_optimum",
+    "version_slack",
+]
