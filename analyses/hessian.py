@@ -22,7 +22,9 @@ from landscape.curvature import (
     power_eigenpairs,
     settle,
     shortfall,
+    spectral_density,
 )
+from landscape.curvature.density import PROBES
 from landscape.curvature.eigenpairs import rounding_of
 from landscape.data import as_data, select
 from landscape.errors import LandscapeError, NotConverged, UsageError
@@ -64,6 +66,8 @@ def hessian(
     seed: int = 0,
     batch_size: int | None = None,
     loss: Loss = cross_entropy,
+    density: bool = False,
+    probes: int = PROBES,
     keep_vectors: int = KEEP_VECTORS,
     max_products: int | None = None,
     strict: bool = False,
@@ -76,10 +80,15 @@ def hessian(
     `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1]. Beside each
     eigenvalue stand its residual (the solver's error), its standard error over examples (the data's), its Gauss-Newton
     part v'Gv, and the gradient's projection g'v. `method` "power" is PyHessian's and finds by magnitude ("lm").
+    With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
     began = time.perf_counter()
     which = _resolve_which(method, which)
+    if density and method != "lanczos":
+        raise UsageError(f"a density needs the orthonormal pairs of --method lanczos; got --method {method} --density")
+    if density and probes < 2:
+        raise UsageError(f"probes = {probes}; wanted two or more: an interval is over several")
     if not tol > 0:
         raise UsageError(f"tol = {tol}; wanted a positive number, such as 1e-3")
     data = as_data(data)
@@ -119,6 +128,7 @@ def hessian(
         )
     else:
         pairs = _lanczos(H, top, which, tol, guard, max_products, seed, progress, snapshot)
+    arrays, numbers = _density(H, pairs, probes, seed, progress) if density else ({}, {})
     H.release()
     evidence = _evidence(frozen, w0, pairs, gradient, progress)
     kept = min(top, max(2, keep_vectors // (4 * objective.n_parameters)))
@@ -132,6 +142,7 @@ def hessian(
             "gradient_projection": evidence[:, 2],
             "pair_status": pairs.status,
             "eigenvectors": pairs.vectors[:kept].float().cpu().numpy(),
+            **arrays,
         },
         {
             **provenance(command="landscape.hessian", device=str(objective.device), torch_version=torch.__version__),
@@ -171,6 +182,7 @@ def hessian(
             "clean_loss": float(clean_losses.double().mean()),
             "clean_error_rate": _error_rate(clean, examples.labels),
             "collapsed": _collapsed(clean, clean_losses, examples.labels),
+            **numbers,
             "wall_seconds": time.perf_counter() - began,
         },
     )
@@ -247,6 +259,42 @@ def _evidence(
         if report is not None:
             report(i + 1, len(rows))
     return rows
+
+
+def _density(
+    H: HessianOperator, pairs: Eigenpairs, probes: int, seed: int, progress: Progress | None
+) -> tuple[dict[str, np.ndarray], dict[str, float | int]]:
+    """Return the arrays and the attributes of a spectral density."""
+    found = spectral_density(
+        H,
+        pairs.values,
+        pairs.vectors,
+        pairs.residuals,
+        probes=probes,
+        generator=torch.Generator().manual_seed(stream_key(seed, "density") >> 1),
+        progress=_staged(progress, "density"),
+    )
+    grid, values = found.on_grid()
+    arrays = {
+        "density/grid": grid,
+        "density/values": values,
+        "density/nodes": found.nodes,
+        "density/weights": found.weights,
+    }
+    numbers = {
+        "trace": found.trace.value,
+        "trace_low": found.trace.low,
+        "trace_high": found.trace.high,
+        "frobenius": found.frobenius.value,
+        "frobenius_low": found.frobenius.low,
+        "frobenius_high": found.frobenius.high,
+        "density_kernel_width": found.kernel_width,
+        "density_probes": found.probes,
+        "density_steps": found.steps,
+        "density_deflated": found.deflated,
+        "density_hvps": found.hvps,
+    }
+    return arrays, numbers
 
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

@@ -1,5 +1,7 @@
 """Draw fig. 3a, the top of the Hessian's spectrum for each eps, from the result files of `landscape hessian`.
 
+Results made with --density have a second panel, the density of the whole spectrum.
+
     python figures/fig3_hessian.py results/*.h5 -o fig3.pdf
 
 writes fig3.pdf and fig3.png, the numbers in them as fig3.csv, and how they were made as fig3.json.
@@ -25,12 +27,12 @@ if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file()
 from landscape.errors import LandscapeError, ResultError, UsageError  # noqa: E402
 from landscape.files import atomic_path, sha256_of  # noqa: E402
 from landscape.plots import DOUBLE, SINGLE, plot, save_figure  # noqa: E402
-from landscape.results import Result, caveats, command_line, provenance, read_kind, read_result, table  # noqa: E402
+from landscape.results import KINDS, Result, caveats, command_line, provenance, read_kind, read_result, table  # noqa: E402
 
 Drawn = tuple[list[Path], list[Path]]
 
 KIND = "hessian"
-ARRAYS = ("eigenvalues", "residuals", "eigenvalue_se", "gauss_newton", "gradient_projection", "pair_status")
+ARRAYS = tuple(name for name, array in KINDS[KIND].arrays.items() if "P" not in array.dims)  # no eigenvectors
 
 
 def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: str = "") -> Drawn:

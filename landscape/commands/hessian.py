@@ -34,6 +34,8 @@ NOT_CONVERGED = 3
 )
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="Residual over the pair's own |eigenvalue|.")
 @click.option("--guard/--no-guard", default=True, show_default=True, help="Search once more for skipped pairs.")
+@click.option("--density", is_flag=True, help="Spectral density, trace and Frobenius norm too.")
+@click.option("--probes", type=click.IntRange(2), help="Random starts of the density.  [default: 8]")
 @click.option(
     "--max-products",
     type=click.IntRange(1),
@@ -83,6 +85,10 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, settings: dict[str, A
     if not 0 < settings["tol"] < math.inf:
         raise UsageError(f"--tol {settings['tol']:g} can never be reached; give a positive number, such as 1e-3")
     limit = settings["max_products"]
+    if settings["density"] and settings["method"] == "power":
+        raise UsageError("--density needs the orthonormal pairs of --method lanczos; leave --method power out")
+    if settings["probes"] is not None and not settings["density"]:
+        raise UsageError(f"--probes {settings['probes']} are those of the density; give --density with it")
     if limit is not None and settings["method"] == "power":
         raise UsageError("--max-products means nothing to the power method; leave it out, or give --method lanczos")
     if limit is not None and limit < settings["top"]:

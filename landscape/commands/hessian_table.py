@@ -30,11 +30,21 @@ def show(result: Result, path: Path, *, again: bool) -> None:
         f"gradient norm {attrs['gradient_norm']:.2g}; {attrs['hvps']} products, guard {_GUARD[attrs['guard_passed']]}"
     )
     print_table(title, _HEADER, rows)
+    if "trace" in attrs:
+        say(
+            f"trace {_interval(attrs, 'trace')}, Frobenius norm {_interval(attrs, 'frobenius')}: 95 % over "
+            f"{attrs['density_probes']} probes, {attrs['density_deflated']} pairs exact; "
+            f"density's kernel width {attrs['density_kernel_width']:.3g}"
+        )
     for caveat in caveats(result):
         say(f"caution: {caveat}")
     if attrs["status"] != "complete":
         say(f"try: {_advice(result)}")
     say(f"{'found' if again else 'wrote'} {path}")
+
+
+def _interval(attrs: dict[str, Any], name: str) -> str:
+    return f"{attrs[name]:.5g} ({attrs[name + '_low']:.5g} to {attrs[name + '_high']:.5g})"
 
 
 def _advice(result: Result) -> str:

@@ -12,13 +12,14 @@ from landscape.analyses.hessian import batchnorm_policy, hessian
 
 from .. import options
 from ..attacks import PGD, make_ball, parse_attack
+from ..curvature.density import PROBES
 from ..data import select
-from ..errors import LandscapeError
 from ..files import check_writable, sha256_of
 from ..memory import peak_bytes
-from ..results import Result, command_line, default_path, read_result
+from ..results import Result, command_line, default_path
 from ..spec import parse_spec
 from ..terminal import Interruption, Report, progress, say, warn
+from .finished import finished
 from .hessian_table import COLUMNS, show
 from .partial import Partial
 from .subject import Subject, choose_budget, load_subject, threat_line
@@ -45,6 +46,8 @@ class Request:
     adversary: str = "frozen"
     tol: float = 1e-3
     guard: bool = True
+    density: bool = False
+    probes: int | None = None
     max_products: int | None = None
     keep_vectors: int = 256  # MiB
 
@@ -84,7 +87,13 @@ class Plan:
             "guard": request.guard,
             "max_products": request.max_products,
             "keep_vectors": request.keep_vectors,
+            **({"density_probes": self.probes} if request.density else {}),
         }
+
+    @property
+    def probes(self) -> int:
+        """Random starts of the density."""
+        return self.request.probes or PROBES
 
 
 def measure(
@@ -100,7 +109,7 @@ def measure(
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
         plan = _plan(source, request, report)
     path = out or default_path(_stem(source, plan.subject), "hessian", plan.identity)
-    found = None if overwrite else _finished(path, plan.identity)
+    found = None if overwrite else finished(path, plan.identity, only=COLUMNS)
     if not quiet:
         say(
             threat_line(
@@ -163,6 +172,8 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 tol=request.tol,
                 guard=request.guard,
                 max_products=request.max_products,
+                density=request.density,
+                probes=plan.probes,
                 keep_vectors=request.keep_vectors * 2**20,
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,
@@ -180,20 +191,6 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     return result
 
 
-def _finished(path: Path, identity: dict[str, Any]) -> Result | None:
-    if not path.exists():
-        return None
-    result = read_result(path, only=COLUMNS)
-    own = result.attrs.get("settings")
-    if not isinstance(own, dict):
-        raise LandscapeError(f"{path} holds a result that was made elsewhere; give --overwrite, or another --out")
-    if own != identity:
-        differing = [key for key in {**identity, **own} if own.get(key) != identity.get(key)]
-        shown = ", ".join(f"{key} {own.get(key)} there, {identity.get(key)} asked" for key in differing[:3])
-        raise LandscapeError(f"{path} holds a result of other settings ({shown}); give --overwrite, or another --out")
-    return result
-
-
 def _stem(source: str, subject: Subject) -> str:
     return Path(source).stem if Path(source).is_file() else subject.checkpoint.name
 
@@ -206,7 +203,9 @@ def _code_sha256(model_spec: str) -> str | None:
 
 def _account(result: Result) -> None:
     attrs: dict[str, Any] = result.attrs
+    density = f", {attrs['density_hvps']} for the density" if "density_hvps" in attrs else ""
     say(
-        f"spent {attrs['hvps']} products ({attrs['guard_hvps']} of them on the guard), {attrs['check_hvps']} to check; "
+        f"spent {attrs['hvps']} products ({attrs['guard_hvps']} of them on the guard), {attrs['check_hvps']} to check"
+        f"{density}; "
         f"{attrs['wall_seconds']:.1f} s; at most {peak_bytes(str(attrs['device'])) / 2**20:,.0f} MiB"
     )

@@ -1,5 +1,6 @@
-"""Curvature: the Hessian as an operator, its extreme eigenpairs, and the evidence for each."""
+"""Curvature: the Hessian as an operator, its extreme eigenpairs with their evidence, and its spectral density."""
 
+from .density import Density, Interval, spectral_density
 from .eigenpairs import Eigenpairs, PairStatus, settle, shortfall, top_eigenpairs
 from .evidence import directional_curvature
 from .lanczos import WHICH, Lanczos
@@ -8,13 +9,16 @@ from .power import power_eigenpairs
 
 __all__ = [
     "WHICH",
+    "Density",
     "Eigenpairs",
     "HessianOperator",
+    "Interval",
     "Lanczos",
     "PairStatus",
     "directional_curvature",
     "power_eigenpairs",
     "settle",
     "shortfall",
+    "spectral_density",
     "top_eigenpairs",
 ]

@@ -78,6 +78,24 @@ class KrylovSpace:
         self.rows[: self.size] = rows[: self.size]
         self.coupling[: self.size, : self.size] = coupling[: self.size, : self.size]
 
+    def deflate(self, values: np.ndarray, vectors: Tensor) -> None:
+        """Add orthonormal eigenvectors (m, P) with their values (m,) to the processed rows, and drop what is pending.
+
+        Every later direction is orthogonal to them: the space grows in the complement of what is known.
+        """
+        m = len(values)
+        self.truncate(self.processed)
+        self.rows[self.size : self.size + m] = vectors
+        self.coupling[self.size : self.size + m, :] = 0
+        self.coupling[:, self.size : self.size + m] = 0
+        self.coupling[range(self.size, self.size + m), range(self.size, self.size + m)] = values
+        self.processed = self.size = self.size + m
+        self.scale = float(np.abs(values).max(initial=self.scale))
+
+    def truncate(self, rows: int) -> None:
+        """Forget all but the first `rows` processed rows."""
+        self.processed = self.size = rows
+
     def inject(self) -> bool:
         """Add a random direction, orthogonal to all the rows, as the last pending one; False where none is left."""
         if self.size >= self.dimension:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 
 from ..errors import UsageError
 from ..results.result import Result
+from .density import draw_density
 from .spectrum import draw_spectrum, figure_spectrum
 from .style import DOUBLE, SINGLE, PaperFigure, save_figure
+from .theory import draw_one_dimensional, draw_phases, figure_theory
 
-FIGURES: dict[str, Callable[..., PaperFigure]] = {"hessian": figure_spectrum}
+FIGURES: dict[str, Callable[..., PaperFigure]] = {"hessian": figure_spectrum, "theory": figure_theory}
 
 
 def plot(results: Result | Sequence[Result], *, width: float = SINGLE) -> PaperFigure:
@@ -26,4 +28,14 @@ def plot(results: Result | Sequence[Result], *, width: float = SINGLE) -> PaperF
     return FIGURES[kinds[0]](results, width=width)
 
 
-__all__ = ["DOUBLE", "FIGURES", "SINGLE", "PaperFigure", "draw_spectrum", "figure_spectrum", "plot", "save_figure"]
+__all__ = [
+    "DOUBLE",
+    "FIGURES",
+    "SINGLE",
+    "PaperFigure",
+    "draw_density",
+    "draw_spectrum",
+    "figure_spectrum",
+    "plot",
+    "save_figure",
+]

@@ -12,6 +12,7 @@ from ..errors import ResultError
 from ..results.caveats import caveats
 from ..results.result import Result
 from . import style
+from .density import density_note, draw_density, has_density
 from .labels import Curve, footnote, group
 
 Dashes = tuple[float, tuple[float, ...]]  # offset, and lengths of ink and gap
@@ -21,18 +22,27 @@ _DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1
 
 
 def figure_spectrum(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
-    """Return the figure of one or more Hessian results, `width` inches wide, its caveats and its footnote on it."""
+    """Return the figure of one or more Hessian results, `width` inches wide, its caveats and its footnote on it.
+
+    Where there are spectral densities they have a panel of their own: below, or beside in a figure of two columns.
+    """
+    dense = any(map(has_density, results))
+    below = dense and width < style.DOUBLE
     with style.paper_style():
         figure = style.new_figure(width)
-        ax = figure.add_subplot()
+        ax, *more = figure.subplots(1 + below, 1 + (dense and not below), squeeze=False).flat
         draw_spectrum(ax, results)
+        for panel in more:
+            draw_density(panel, results)
+        note = f"{footnote(results)}. {errors_note(results)}" + (f" {density_note(results)}" if dense else "")
         lines = style.stamp(figure, stamps(results))
-        lines += style.annotate(figure, f"{footnote(results)}. {errors_note(results)}")
+        lines += style.annotate(figure, note)
         legend = ax.get_legend()
         entries = len(legend.get_texts()) if legend else 0
         rows = lines + 1.3 * (entries + 1) // 2 if entries > _INSIDE else lines
         # What is written above and below the axes takes its room from the page, not from the axes.
-        figure.set_figheight(0.45 * style.SINGLE + 0.28 * width + 0.1 * rows)
+        height = 0.45 * style.SINGLE + (0.14 if more and not below else 0.28) * width
+        figure.set_figheight((1 + below) * height + 0.1 * rows)
     return figure
 
 

@@ -79,10 +79,17 @@ class Result:
             raise LandscapeError("to_xarray needs xarray, which is not installed; type: pip install xarray") from error
         from .store import attributes_in_file, coordinates
 
+        def flat(name: str) -> str:
+            return name.replace("/", "_")
+
         kind = schema.find_kind(self.kind)
         held = {name: kind.arrays[name] for name in self.arrays}
-        variables = {
-            name: (spec.dims, self.arrays[name], {"units": spec.units, "long_name": spec.meaning})
+        variables = {  # in a Dataset there are no groups: density/grid is density_grid
+            flat(name): (
+                [flat(dim) for dim in spec.dims],
+                self.arrays[name],
+                {"units": spec.units, "long_name": spec.meaning},
+            )
             for name, spec in held.items()
         }
         return xarray.Dataset(

@@ -20,7 +20,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Array:
-    """One array of a kind: its dimensions by name, its dtype in the file, its units and what it means."""
+    """One array of a kind: its dimensions by name, its dtype in the file, its units and what it means.
+
+    A name "group/array" lies in an HDF5 group. A dimension that is called like an array has its values there.
+    """
 
     dims: tuple[str, ...]
     dtype: str
@@ -84,6 +87,8 @@ COMMON: dict[str, Attribute] = {
     "settings": Attribute("json", "all that decides the numbers: what a repeated command compares", required=False),
 }
 
+_GRID, _NODES = ("density/grid",), ("density/nodes",)
+
 HESSIAN = Kind(
     title="top eigenpairs of the Hessian of the mean loss",
     arrays={
@@ -100,6 +105,16 @@ HESSIAN = Kind(
             codes={0: "not converged", 1: "converged", 2: "at precision limit"},
         ),
         "eigenvectors": Array(("m", "P"), "float32", "1", "unit eigenvectors of the first m pairs"),
+        "density/grid": Array(_GRID, "float64", "nats", "where the spectral density is given", required=False),
+        "density/values": Array(
+            _GRID,
+            "float64",
+            "1/nats",
+            "spectral density, smoothed by a Gaussian kernel",
+            required=False,
+        ),
+        "density/nodes": Array(_NODES, "float64", "nats", "nodes of the quadrature behind the density", required=False),
+        "density/weights": Array(_NODES, "float64", "1", "share of the spectrum at each node", required=False),
     },
     attributes={
         **COMMON,
@@ -116,10 +131,56 @@ HESSIAN = Kind(
         "error_rate": Attribute("number", "fraction of the attacked examples that are wrong", required=False),
         "classes": Attribute("integer", "classes of the data", required=False, optional=True),
         "collapsed": Attribute("flag", "whether the net is a constant classifier", required=False, optional=True),
+        "trace": Attribute("number", "trace of the Hessian, estimated", required=False),
+        "trace_low": Attribute("number", "lower end of its 95 % interval over probes", required=False),
+        "trace_high": Attribute("number", "upper end of its 95 % interval over probes", required=False),
+        "frobenius": Attribute("number", "Frobenius norm of the Hessian, estimated", required=False),
+        "frobenius_low": Attribute("number", "lower end of its 95 % interval over probes", required=False),
+        "frobenius_high": Attribute("number", "upper end of its 95 % interval over probes", required=False),
+        "density_kernel_width": Attribute("number", "standard deviation of the density's kernel, nats", required=False),
+        "density_probes": Attribute("integer", "random starts of the quadrature", required=False),
+        "density_steps": Attribute("integer", "products for each probe", required=False),
+        "density_deflated": Attribute("integer", "eigenpairs that the density holds exactly", required=False),
+        "density_hvps": Attribute("integer", "Hessian products spent on the density", required=False),
     },
 )
 
-KINDS: dict[str, Kind] = {"hessian": HESSIAN}
+THEORY = Kind(
+    title="regimes and adversarial optima of the two-class linear model",
+    arrays={
+        "eps": Array(("eps",), "float64", "pixel units", "radius of the l-inf ball"),
+        "regime": Array(
+            ("eps",),
+            "uint8",
+            "code",
+            "what adversarial training comes to",
+            codes={0: "separable", 1: "finite", 2: "constant"},
+        ),
+        "loss": Array(("eps",), "float64", "nats", "infimum of L_eps over weights and biases"),
+        "weight_norm": Array(("eps",), "float64", "1", "||u||_1 where it is attained, u = w_2 - w_1; else infinite"),
+        "margin": Array(("eps",), "float64", "pixel units", "worst margin under attack over ||u||_1"),
+        "error_rate": Array(("eps",), "float64", "1", "fraction wrong under attack"),
+        "clean_error_rate": Array(("eps",), "float64", "1", "fraction wrong without attack"),
+        "kkt_residual": Array(("eps",), "float64", "nats", "violation of optimality, per unit of weight"),
+    },
+    attributes={
+        **COMMON,
+        "class_pair": Attribute("text", "the two classes, as labels of the data"),
+        "class_counts": Attribute("json", "examples of each"),
+        "box": Attribute("flag", "whether attacked images are clipped to [0, 1]"),
+        "eps_bar": Attribute("number", "without biases, W = 0 is optimal from here on"),
+        "eps_bar_bias": Attribute("number", "with biases, a constant classifier is optimal from here on"),
+        "eps_bar_box": Attribute("number", "the same where attacked images are clipped to [0, 1]"),
+        "gamma_star": Attribute("number", "up to here some linear classifier withstands every attack"),
+        "gamma_star_bound": Attribute("number", "beyond here none does: the certificate of gamma_star"),
+        "gamma_star_box": Attribute("number", "gamma_star where attacked images are clipped to [0, 1]"),
+        "gamma_star_box_bound": Attribute("number", "its certificate"),
+        "constant_loss": Attribute("number", "loss of the best constant classifier, nats: entropy of the classes"),
+        "tol": Attribute("number", "KKT residual asked for"),
+    },
+)
+
+KINDS: dict[str, Kind] = {"hessian": HESSIAN, "theory": THEORY}
 
 
 def find_kind(name: Any) -> Kind:
@@ -152,6 +213,10 @@ def canonical_arrays(kind: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarr
                 known = ", ".join(f"{value} ({word})" for value, word in spec.codes.items())
                 raise ResultError(f"{name} holds the code {code}; wanted {known}")
         found[name] = array
+    for name in found:
+        for dim in wanted[name].dims:
+            if dim in wanted and dim not in found:
+                raise ResultError(f"{name} has no {dim}, which says where its values lie; give both")
     return found
 
 

@@ -237,10 +237,19 @@ def _datasets(file: h5py.File, kind: schema.Kind) -> dict[str, h5py.Dataset]:
             raise ResultError(f"{name} is of dtype {dataset.dtype}; wanted {spec.dtype}")
         schema.check_shape(name, dataset.shape, spec, sizes)
         found[name] = dataset
-    for name in file:
+    for name in _contents(file, {name.partition("/")[0] for name in kind.arrays if "/" in name}):
         if name not in kind.arrays and name not in sizes:
             raise ResultError(f"{name!r} is no array of this kind; {nearest(name, kind.arrays)}")
     return found
+
+
+def _contents(file: h5py.File, groups: set[str]) -> Iterator[str]:
+    """Yield the names in a file, those in the groups that its kind has with the group's."""
+    for name in file:
+        if name in groups and _is_own(file, name, h5py.Group):
+            yield from (f"{name}/{member}" for member in file[name])
+        else:
+            yield name
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
@@ -249,10 +258,12 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
     Raises ResultError where the name leads out of the file (a soft or external link, external or virtual storage) or
     where the dataset claims more than the file can hold.
     """
-    link = file.get(name, getlink=True)
-    if link is None:
+    group = name.rpartition("/")[0]
+    if group and group in file and not _is_own(file, group, h5py.Group):
+        raise ResultError(f"{group} is a link or an array; wanted a group in the file itself")
+    if file.get(name, getlink=True) is None:
         return None
-    if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+    if not _is_own(file, name, h5py.Dataset):
         raise ResultError(f"{name} is a link or a group; wanted an array in the file itself")
     dataset: h5py.Dataset = file[name]
     if dataset.external or dataset.is_virtual:
@@ -263,6 +274,10 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
     return dataset
 
 
+def _is_own(file: h5py.File, name: str, kind: type) -> bool:
+    return isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], kind)
+
+
 def _write_scales(file: h5py.File, kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> None:
     values = coordinates(kind, arrays)
     for dim, size in _sizes(kind, arrays).items():
@@ -271,7 +286,7 @@ def _write_scales(file: h5py.File, kind: schema.Kind, arrays: Mapping[str, np.nd
         elif dim in kind.bare:
             file.create_dataset(dim, shape=(size,), dtype=">f4").make_scale(_BARE_SCALE.format(size))
         else:
-            file[dim].make_scale(dim)
+            file[dim].make_scale(dim.rpartition("/")[2])
     for name in arrays:
         for axis, dim in enumerate(kind.arrays[name].dims):
             if dim != name:  # a scale has no scale

@@ -219,11 +219,33 @@ def test_weights_that_are_not_numbers(digits: ImageData) -> None:
         ({"norm": "l1"}, "did you mean l2"),
         ({"attack": "pgd:steps=0"}, "steps = 0"),
         ({"net": build_model("mlp:hidden=4", classes=4, seed=0)[0]}, "as many classes"),
+        ({"density": True, "probes": 0}, "probes = 0"),
+        ({"density": True, "method": "power"}, "--method lanczos"),
     ],
 )
 def test_requests_that_cannot_be_meant(digits: ImageData, settings: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         run(digits, **settings)
+
+
+def test_a_density_beside_the_pairs(digits: ImageData, result: Result, frozen: Objective, tmp_path: Path) -> None:
+    found = run(digits, density=True)
+    for name, array in result.arrays.items():
+        assert np.array_equal(found.arrays[name], array), name
+    values = torch.linalg.eigvalsh(dense_hessian(frozen)).numpy()
+    assert found.trace_low <= values.sum() <= found.trace_high
+    assert found.frobenius == pytest.approx(float(np.linalg.norm(values)), rel=0.01)
+    assert found.density_probes == 8 and found.density_hvps == 15 + 8 * found.density_steps
+    grid, height = found.arrays["density/grid"], found.arrays["density/values"]
+    assert np.trapezoid(height, grid) == pytest.approx(1, abs=1e-5)
+    kept = read_result(found.save(tmp_path / "h.h5"))
+    assert np.array_equal(kept.arrays["density/values"], height) and kept.attrs["trace"] == found.trace
+    assert run(digits, density=True, batch_size=7).trace == pytest.approx(found.trace, rel=1e-9)
+
+
+def test_a_density_of_a_hessian_of_zero(digits: ImageData) -> None:
+    found = run(digits, loss=lambda outputs, labels: 0 * outputs.sum(1), density=True)
+    assert (found.trace, found.frobenius, found.trace_low, found.trace_high) == (0, 0, 0, 0)
 
 
 class Kept:
@@ -245,9 +267,9 @@ class Interrupted(Exception):
     pass
 
 
-def test_a_run_interrupted_anywhere_and_resumed_ends_the_same(digits: ImageData, result: Result) -> None:
+def test_a_run_interrupted_anywhere_and_resumed_ends_the_same(digits: ImageData) -> None:
     whole = Kept()
-    run(digits, snapshot=whole)
+    result = run(digits, snapshot=whole, density=True)
     for stop in (0, 1, 7, whole.offers // 2, whole.offers - 3, whole.offers):
         snapshot, left = Kept(), stop
 
@@ -259,9 +281,9 @@ def test_a_run_interrupted_anywhere_and_resumed_ends_the_same(digits: ImageData,
                     raise Interrupted
 
         with pytest.raises(Interrupted):
-            run(digits, snapshot=snapshot, progress=fail)
+            run(digits, snapshot=snapshot, progress=fail, density=True)
         assert snapshot.offers == stop
-        resumed = run(digits, snapshot=snapshot)
+        resumed = run(digits, snapshot=snapshot, density=True)
         for name, array in result.arrays.items():
             assert np.array_equal(resumed.arrays[name], array), (stop, name)
         volatile = {"created", "wall_seconds"}

@@ -202,3 +202,30 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_the_run_goes_on(
 def test_no_file_of_an_unfinished_run_is_left(tiny: Path) -> None:
     landscape("hessian", tiny, *SMALL, "--out", "folder/x.h5")
     assert set(contents(Path())) == {Path("tiny.pt"), Path("folder/x.h5")}
+
+
+def test_a_density_is_told_stored_and_drawn(tiny: Path, measured: Path) -> None:
+    done = landscape("hessian", tiny, *SMALL, "--density", "--probes", "3", "--out", "d.h5")
+    assert done.code == 0
+    result = read_result("d.h5")
+    attrs = result.attrs
+    assert f"trace {attrs['trace']:.5g} ({attrs['trace_low']:.5g} to {attrs['trace_high']:.5g}), Frobenius" in done.out
+    assert "95 % over 3 probes" in done.out and attrs["density_probes"] == 3
+    assert np.array_equal(result.eigenvalues, read_result(measured).eigenvalues)
+    assert landscape("plot", "d.h5").code == 0
+    assert landscape("hessian", tiny, *SMALL, "--density", "--probes", "3", "--out", "d.h5").out == done.out.replace(
+        "wrote d.h5", "found d.h5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--density", "--probes", "0"), "0 is not in the range x>=2"),
+        (("--density", "--method", "power"), "leave --method power out"),
+        (("--probes", "3"), "give --density with it"),
+    ],
+)
+def test_densities_that_cannot_be_meant(tiny: Path, words: tuple[str, ...], says: str) -> None:
+    done = landscape("hessian", tiny, *SMALL, *words)
+    assert done.code == 2 and says in done.err and not Path("results").exists()

@@ -58,5 +58,27 @@ def hessian(*, k: int = 20, m: int = 2, n_parameters: int = 1_000, top: float = 
         "error_rate": 0.09,
     }
     for name, value in attrs.items():
-        (arrays if name in arrays else values_of)[name] = value
+        (arrays if name in arrays or "/" in name else values_of)[name] = value
     return Result("hessian", arrays, values_of)
+
+
+def with_density(*, size: int = 64) -> dict[str, Any]:
+    """Return what a Hessian result holds beside the rest where a density was asked for."""
+    grid = np.linspace(-3, 53, size)
+    return {
+        "density/grid": grid,
+        "density/values": np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi),
+        "density/nodes": np.array([50.0, 10.0, 0.0]),
+        "density/weights": np.array([0.1, 0.1, 0.8]),
+        "trace": 120.0,
+        "trace_low": 110.0,
+        "trace_high": 130.0,
+        "frobenius": 60.0,
+        "frobenius_low": 59.0,
+        "frobenius_high": 61.0,
+        "density_kernel_width": 0.5,
+        "density_probes": 8,
+        "density_steps": 6,
+        "density_deflated": 24,
+        "density_hvps": 63,
+    }

@@ -9,7 +9,7 @@ import pytest
 from landscape.errors import ResultError
 from landscape.results import KINDS, Result
 from landscape.results.schema import canonical_arrays, canonical_attributes
-from tests.results.made import hessian
+from tests.results.made import hessian, with_density
 
 
 class Version(str):
@@ -112,3 +112,10 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
         ResultError, match=r"'hesian' is no kind of result that this version knows; did you mean hessian"
     ):
         Result("hesian", {}, {})
+
+
+def test_values_without_their_places_are_refused() -> None:
+    half = with_density()
+    del half["density/grid"]
+    with pytest.raises(ResultError, match="density/values has no density/grid"):
+        hessian(**half)

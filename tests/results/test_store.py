@@ -17,7 +17,7 @@ import xarray
 from landscape.errors import LandscapeError, ResultError
 from landscape.results import Result, read_kind, read_result, store
 from landscape.results.store import array_shapes
-from tests.results.made import hessian
+from tests.results.made import hessian, with_density
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +54,7 @@ ODD: list[dict[str, Any]] = [
     },
     {"k": 1, "m": 1, "n_parameters": 1},
     {"k": 0, "m": 0, "status": "partial"},
+    with_density(),
 ]
 
 
@@ -82,6 +83,18 @@ def test_xarray_opens_the_file_with_named_dimensions(tmp_path: Path) -> None:
         # In memory it is the same data set, without the way through a file.
         xarray.testing.assert_equal(found.load(), result.to_xarray())
         assert found.attrs["training"] == result.to_xarray().attrs["training"]
+
+
+def test_a_group_s_arrays_have_scales_of_their_own(tmp_path: Path) -> None:
+    result = hessian(**with_density())
+    path = result.save(tmp_path / "h.h5")
+    with xarray.open_dataset(path, group="density", engine="h5netcdf") as found:
+        assert found["values"].dims == ("grid",) and found["weights"].dims == ("nodes",)
+        np.testing.assert_array_equal(found["grid"], result.arrays["density/grid"])
+    assert result.to_xarray()["density_values"].dims == ("density_grid",)
+    with h5py.File(path) as file:
+        assert file["density/values"].dims[0][0].name == "/density/grid"
+    assert list(read_result(path, only=["density/values"]).arrays) == ["density/values"]
 
 
 def test_h5py_finds_a_scale_on_every_dimension(tmp_path: Path) -> None:
@@ -247,6 +260,33 @@ def test_a_bad_file_is_one_sentence_that_names_it(tmp_path: Path, case: str) -> 
         read_result(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def grouped(name: str, value: Any) -> Callable[[Path], Any]:
+    def change(file: h5py.File) -> None:
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return changed(change)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (grouped("density/grid", h5py.SoftLink("/eigenvalues")), "density/grid is a link or a group"),
+        (grouped("density", h5py.SoftLink("/elsewhere")), "density is a link or an array"),
+        (grouped("density", h5py.ExternalLink("o.h5", "/x")), "density is a link or an array|unable to"),
+        (grouped("density", np.ones(3)), "density is a link or an array"),
+        (grouped("density/more", np.ones(3)), "'density/more' is no array"),
+        (grouped("density/grid", np.ones(3)), "density/values has density/grid = 64; wanted density/grid = 3"),
+    ],
+)
+def test_a_spoiled_group_is_one_sentence(tmp_path: Path, spoil: Callable[[Path], Any], message: str) -> None:
+    path = hessian(**with_density()).save(tmp_path / "h.h5")
+    spoil(path)
+    with pytest.raises(ResultError, match=message):
+        read_result(path)
 
 
 def test_a_flipped_byte_never_escapes_as_anything_but_a_result_error(tmp_path: Path) -> None:
