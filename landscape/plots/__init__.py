@@ -34,8 +34,11 @@ __all__ = [
     "SINGLE",
     "PaperFigure",
     "draw_density",
+    "draw_one_dimensional",
+    "draw_phases",
     "draw_spectrum",
     "figure_spectrum",
+    "figure_theory",
     "plot",
     "save_figure",
 ]
