@@ -36,6 +36,7 @@ from landscape.streams import stream_key
 from landscape.training.accuracy import Outcome, collapsed
 
 Progress = Callable[[str, int, int], None]
+DEFAULT_TOP = 20  # or all of them, in a smaller block
 METHODS = ("lanczos", "power")
 KEEP_VECTORS = 256 * 2**20  # bytes of eigenvectors that a result keeps, at most; never under two vectors
 
@@ -55,11 +56,12 @@ def hessian(
     data: Any,
     *,
     eps: float,
-    top: int = 20,
+    top: int | None = None,
     method: str = "lanczos",
     which: str | None = None,
     tol: float = 1e-3,
     guard: bool = True,
+    params: str | None = None,
     norm: str = "linf",
     attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
     n_examples: int | str | None = None,
@@ -75,11 +77,12 @@ def hessian(
     progress: Progress | None = None,
     snapshot: Snapshot | None = None,
 ) -> Result:
-    """Return the `top` eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at w0.
+    """Return the `top` (20) eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at w0.
 
     `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1]. Beside each
     eigenvalue stand its residual (the solver's error), its standard error over examples (the data's), its Gauss-Newton
     part v'Gv, and the gradient's projection g'v. `method` "power" is PyHessian's and finds by magnitude ("lm").
+    `params` ("layer4.*,fc.weight") takes the diagonal block of the parameters whose names match, the rest held.
     With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
@@ -104,17 +107,18 @@ def hessian(
         batch_size=batch_size,
         seed=seed,
         indices=examples.indices,
+        params=params,
     )
+    top = min(DEFAULT_TOP, objective.n_parameters) if top is None else top
     if top > objective.n_parameters or top < 1:
         raise UsageError(
-            f"top = {top}; the net has {objective.n_parameters:,} parameters: give --top 1 or more, up to that"
+            f"top = {top}; there are {objective.n_parameters:,} parameters: give --top 1 or more, up to that"
         )
     frozen = objective.freeze(progress=_staged(progress, "attack"))
     w0 = frozen.w0
     outputs, losses = frozen.outputs(w0)
-    clean, clean_losses = Objective(model, examples.images, examples.labels, loss=loss, batch_size=batch_size).outputs(
-        w0
-    )
+    unattacked = Objective(model, examples.images, examples.labels, loss=loss, batch_size=batch_size)
+    clean, clean_losses = unattacked.outputs()
     if not bool(torch.isfinite(losses).all()):
         bad = int((~torch.isfinite(losses)).sum())
         raise LandscapeError(
@@ -164,6 +168,7 @@ def hessian(
             **(provenance_of or {}),
             "status": "complete" if pairs.converged else "not-converged",
             "eps": eps,
+            **({} if params is None else {"params": params}),
             "method": method,
             "which": which,
             "tol": tol,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,6 +42,7 @@ class Objective:
     With an attack, each value and gradient attacks anew at its own w (Danskin: the gradient at the maximiser is the
     gradient of the maximum); `freeze` fixes the adversarial images instead. The net runs in eval mode; its mode, its
     weights, its buffers and its gradients stay as they are. Points w (P,) are those of `space`; None is the net's own.
+    With `params`, a pattern of names, only the parameters that match move (`params.ParameterSpace`).
     Random starts depend on (seed, index in the data set, restart) alone.
     """
 
@@ -56,6 +57,7 @@ class Objective:
         batch_size: int | None = None,
         seed: int = 0,
         indices: Tensor | None = None,
+        params: str | None = None,
     ) -> None:
         if len(images) != len(labels) or not len(images):
             raise UsageError(
@@ -64,7 +66,8 @@ class Objective:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size = {batch_size}; wanted 1 or more")
         self.model = model
-        self.space = ParameterSpace(model)
+        self.params = params
+        self.space = ParameterSpace(model, params)
         first = next(p for p in model.parameters() if p.requires_grad)
         self.device, self.dtype = first.device, first.dtype
         self.images = images.to(self.device)
@@ -125,7 +128,11 @@ class Objective:
 
     def network(self, w: Tensor | None = None) -> Network:
         """Return the net at w (P,) as a function of images; call it under `evaluating(model)`."""
-        return with_weights(self.model, self.space.named(self.w0 if w is None else w.to(self.device, self.dtype)))
+        return self.network_of(self.space.named(self.w0 if w is None else w.to(self.device, self.dtype)))
+
+    def network_of(self, weights: Mapping[str, Tensor]) -> Network:
+        """Return the net with the weights of `space` as named, the others held, as a function of images."""
+        return with_weights(self.model, {**self.space.held(self.model), **weights})
 
     def adversarial(self, batch: Batch, network: Network) -> Batch:
         """Return the batch with its images attacked at `network`; unchanged where there is no attack."""
@@ -183,7 +190,7 @@ class Objective:
         Call it under `evaluating(model)`.
         """
         leaves = tuple(piece.detach().requires_grad_() for piece in self.space.split(w))
-        network = with_weights(self.model, dict(zip(self.space.names, leaves, strict=True)))
+        network = self.network_of(dict(zip(self.space.names, leaves, strict=True)))
         with torch.enable_grad():
             total = per_example(self.loss, network(batch.images), batch.labels).sum() / self.n
             gradients = torch.autograd.grad(total, leaves, create_graph=create_graph, materialize_grads=True)
@@ -221,4 +228,5 @@ class Objective:
             batch_size=self.batch_size,
             seed=self.seed,
             indices=self.indices,
+            params=self.params,
         )

@@ -13,6 +13,8 @@ from typing import Any
 
 from .errors import UsageError
 
+_LISTED = 24  # names that an error message lists, at most
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -53,7 +55,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known names come nearest to a mistyped one, or list them all: the tail of an error message."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"there are {', '.join(known[:_LISTED])}{more}"
 
 
 def load_callable(spec: Spec) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from landscape.errors import UsageError
-from landscape.params import ParameterSpace
+from landscape.params import ParameterSpace, layers
 from tests.problems import Tied, lenet
 
 
@@ -56,3 +56,58 @@ def test_a_point_of_another_space(shape: tuple[int, ...]) -> None:
     space = ParameterSpace(lenet())
     with pytest.raises(UsageError, match=rf"wanted \({space.n_parameters},\)"):
         space.split(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("conv1.*", ("conv1.weight", "conv1.bias")),
+        ("*.bias", ("conv1.bias", "conv2.bias", "fc1.bias", "fc2.bias")),
+        ("fc2.bias, conv1.bias", ("conv1.bias", "fc2.bias")),
+        ("conv?.weight", ("conv1.weight", "conv2.weight")),
+    ],
+)
+def test_a_pattern_takes_a_block_in_the_net_s_own_order(pattern: str, names: tuple[str, ...]) -> None:
+    net = lenet()
+    space = ParameterSpace(net, pattern)
+    assert space.names == names
+    assert torch.equal(space.point(net), torch.cat([net.get_parameter(name).detach().reshape(-1) for name in names]))
+    held = space.held(net)
+    assert not set(held) & set(names) and len(held) + len(names) == len(list(net.parameters()))
+    assert not any(value.requires_grad for value in held.values())
+
+
+def test_a_pattern_may_name_a_tied_weight_by_either_name() -> None:
+    assert ParameterSpace(Tied(), "second.weight").names == ("first.weight",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("conv1", "no trainable parameter is called 'conv1'; did you mean conv1"),
+        ("conv1.*,fc9.weight", "'fc9.weight'; did you mean fc"),
+        ("", "is called ''; there are conv1"),
+        ("*.gamma", "wanted|there are|did you mean"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_says_what_there_is(pattern: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        ParameterSpace(lenet(), pattern)
+
+
+def test_a_frozen_parameter_is_in_no_block() -> None:
+    net = lenet()
+    net.conv1.requires_grad_(False)
+    with pytest.raises(UsageError, match="no trainable parameter is called 'conv1"):
+        ParameterSpace(net, "conv1.*")
+    assert "conv1" not in layers(net)
+
+
+def test_layers_are_the_modules_with_parameters_of_their_own() -> None:
+    assert layers(Tied()) == {
+        "first": "first.weight,first.bias",
+        "second": "second.bias",
+        "head": "head.weight,head.bias",
+    }
+    bare = nn.Linear(2, 1)
+    assert layers(bare) == {"weight": "weight", "bias": "bias"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ NOT_CONVERGED = 3
 @click.command(epilog="Example: landscape hessian digits/eps0.1 --eps 0.1 --top 10")
 @click.argument("checkpoints", metavar="CKPT...", nargs=-1, required=True)
 @options.measured
-@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="How many eigenpairs.")
+@click.option("--top", type=click.IntRange(1), help="How many eigenpairs.  [default: 20, or all of a small block]")
+@click.option(
+    "--params", metavar="PATTERN", help="Diagonal block of the parameters whose names match: 'layer4.*,fc.weight'."
+)
+@click.option("--per-layer", is_flag=True, help="One result for each layer's own block.")
 @click.option("--method", type=click.Choice(["lanczos", "power"]), default="lanczos", show_default=True)
 @click.option(
     "--which",
@@ -54,6 +59,7 @@ def command(
     overwrite: bool,
     verbose: bool,
     quiet: bool,
+    per_layer: bool,
     **settings: Any,
 ) -> None:
     """Find the top eigenpairs of the Hessian of each CKPT's (adversarial) loss, and the evidence for each.
@@ -61,9 +67,10 @@ def command(
     CKPT is a file, or the name of a net that ships, such as digits/eps0.1. The residual bounds the solver's error, the
     standard error that of the finite examples. Exit code 3: written, but not converged to --tol.
     """
-    _check(checkpoints, out, settings)
+    _check(checkpoints, out, per_layer, settings)
     from ..checkpoint import resolve_checkpoint
-    from .measurement import Request, measure
+    from .hessian_table import show_layers
+    from .measurement import Request, layer_patterns, measure
 
     for source in checkpoints:
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
@@ -71,15 +78,23 @@ def command(
     code = 0
     written = []
     for source in checkpoints:
-        path, result = measure(source, request, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)
-        written.append(path)
-        code = max(code, 0 if result.attrs["status"] == "complete" else NOT_CONVERGED)
+        blocks = layer_patterns(source, request) if per_layer else {"": request.params}
+        found = {}
+        for layer, params in blocks.items():
+            block = replace(request, params=params)
+            path, found[layer] = measure(source, block, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)
+            written.append(path)
+        code = max([code, *(NOT_CONVERGED for result in found.values() if result.attrs["status"] != "complete")])
+        if per_layer and not quiet:
+            show_layers(source, found)
     if not quiet:
         say(f"next: landscape plot {' '.join(str(path) for path in written)}")
     ctx.exit(code)
 
 
-def _check(checkpoints: tuple[str, ...], out: Path | None, settings: dict[str, Any]) -> None:
+def _check(checkpoints: tuple[str, ...], out: Path | None, per_layer: bool, settings: dict[str, Any]) -> None:
+    if out is not None and per_layer:
+        raise UsageError("--out names one file, and --per-layer writes one for each layer; leave it out")
     if out is not None and len(checkpoints) > 1:
         raise UsageError(f"--out names one file, and {len(checkpoints)} checkpoints came; leave it out, or give one")
     if not 0 < settings["tol"] < math.inf:
@@ -91,5 +106,9 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, settings: dict[str, A
         raise UsageError(f"--probes {settings['probes']} are those of the density; give --density with it")
     if limit is not None and settings["method"] == "power":
         raise UsageError("--max-products means nothing to the power method; leave it out, or give --method lanczos")
-    if limit is not None and limit < settings["top"]:
-        raise UsageError(f"--max-products {limit} is too few for --top {settings['top']}; each takes one or more")
+    if settings["params"] is not None and per_layer:
+        raise UsageError("--params names one block and --per-layer takes each layer's; give one of the two")
+    block = settings["params"] is not None or per_layer
+    top = settings["top"] or (1 if block else 20)  # how many a small block has, is known once the net is
+    if limit is not None and limit < top:
+        raise UsageError(f"--max-products {limit} is too few for --top {top}; each takes one or more")

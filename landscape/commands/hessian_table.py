@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ def show(result: Result, path: Path, *, again: bool) -> None:
     if attrs["status"] != "complete":
         say(f"try: {_advice(result)}")
     say(f"{'found' if again else 'wrote'} {path}")
+
+
+def show_layers(source: str, results: Mapping[str, Result]) -> None:
+    """Print one line for each layer's block: how many parameters, its largest eigenvalue, and its trace if known."""
+    header = ["layer", "P", "eigenvalue 1", "± se", "v'Gv/λ", "trace"]
+    rows = []
+    for layer, result in results.items():
+        attrs: dict[str, Any] = result.attrs
+        value, se, gauss_newton = (result.arrays[name][0] for name in ("eigenvalues", "eigenvalue_se", "gauss_newton"))
+        share = f"{100 * gauss_newton / value:.1f} %" if value else "-"
+        trace = f"{attrs['trace']:.4g}" if "trace" in attrs else "-"
+        rows.append([layer, f"{attrs['n_parameters']:,}", f"{value:.5g}", f"{se:.2g}", share, trace])
+    print_table(f"{source}, layer by layer", header, rows)
 
 
 def _interval(attrs: dict[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from landscape.analyses.hessian import batchnorm_policy, hessian
+from landscape.analyses.hessian import DEFAULT_TOP, batchnorm_policy, hessian
 
 from .. import options
 from ..attacks import PGD, make_ball, parse_attack
@@ -16,6 +16,7 @@ from ..curvature.density import PROBES
 from ..data import select
 from ..files import check_writable, sha256_of
 from ..memory import peak_bytes
+from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path
 from ..spec import parse_spec
 from ..terminal import Interruption, Report, progress, say, warn
@@ -40,7 +41,8 @@ class Request:
     seed: int = 0
     device: str = "auto"
     batch_size: int | None = None
-    top: int = 20
+    top: int | None = None
+    params: str | None = None
     method: str = "lanczos"
     which: str | None = None
     adversary: str = "frozen"
@@ -79,7 +81,7 @@ class Plan:
             "norm": self.norm,
             "attack": str(self.attack) if self.eps else "none",
             "seed": request.seed,
-            "top": request.top,
+            "top": self.top,
             "method": request.method,
             "which": self.which,
             "adversary": request.adversary,
@@ -87,8 +89,15 @@ class Plan:
             "guard": request.guard,
             "max_products": request.max_products,
             "keep_vectors": request.keep_vectors,
+            **({"params": request.params} if request.params is not None else {}),
             **({"density_probes": self.probes} if request.density else {}),
         }
+
+    @cached_property
+    def top(self) -> int:
+        """How many eigenpairs: as many as were asked for, or 20, or all of a smaller block."""
+        most = ParameterSpace(self.subject.model, self.request.params).n_parameters
+        return self.request.top or min(DEFAULT_TOP, most)
 
     @property
     def probes(self) -> int:
@@ -111,16 +120,15 @@ def measure(
     path = out or default_path(_stem(source, plan.subject), "hessian", plan.identity)
     found = None if overwrite else finished(path, plan.identity, only=COLUMNS)
     if not quiet:
-        say(
-            threat_line(
-                plan.subject,
-                eps=plan.eps,
-                norm=plan.norm,
-                n=plan.n,
-                attack=str(plan.attack),
-                batchnorm=batchnorm_policy(plan.subject.model),
-            )
+        line = threat_line(
+            plan.subject,
+            eps=plan.eps,
+            norm=plan.norm,
+            n=plan.n,
+            attack=str(plan.attack),
+            batchnorm=batchnorm_policy(plan.subject.model),
         )
+        say(line if request.params is None else f"{line}, block {request.params}")
     if found is not None:
         result = found
     else:
@@ -132,6 +140,12 @@ def measure(
     if verbose and not quiet and found is None:
         _account(result)
     return path, result
+
+
+def layer_patterns(source: str, request: Request) -> dict[str, str]:
+    """Return the pattern of each layer's parameters, by the layer's name."""
+    with progress(quiet=True, verbose=False, prefix="") as report:
+        return layers(_plan(source, request, report).subject.model)
 
 
 def _plan(source: str, request: Request, report: Report) -> Plan:
@@ -166,7 +180,8 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 n_examples=plan.n,
                 seed=request.seed,
                 batch_size=request.batch_size,
-                top=request.top,
+                top=plan.top,
+                params=request.params,
                 method=request.method,
                 which=plan.which,
                 tol=request.tol,

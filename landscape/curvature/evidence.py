@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jvp
+from torch.func import jvp
 
 from ..borrow import evaluating, full_precision
 from ..losses import per_example
@@ -47,9 +47,7 @@ def _forward_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) ->
     """Return the outputs at w, their slope and their bend along v, each (B, ...)."""
 
     def at(t: Tensor) -> Tensor:
-        weights = dict(objective.space.named(w + t * v))
-        outputs: Tensor = functional_call(objective.model, weights, (images,))
-        return outputs
+        return objective.network(w + t * v)(images)
 
     def first(t: Tensor) -> tuple[Tensor, Tensor]:
         value, slope = jvp(at, (t,), (one,))[:2]
@@ -66,9 +64,7 @@ def _reverse_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) ->
     leaves = tuple(piece.detach().requires_grad_() for piece in objective.space.split(w))
     directions = objective.space.split(v)
     with torch.enable_grad():
-        outputs: Tensor = functional_call(
-            objective.model, dict(zip(objective.space.names, leaves, strict=True)), (images,)
-        )
+        outputs = objective.network_of(dict(zip(objective.space.names, leaves, strict=True)))(images)
         weights = torch.zeros_like(outputs, requires_grad=True)
         once = _along((weights * outputs).sum(), leaves, directions)
         twice = _along(once, leaves, directions)

@@ -82,7 +82,8 @@ def power_eigenpairs(
 def _at(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     twin = copy.deepcopy(model).eval()
     with torch.no_grad():
-        parameters = dict(twin.named_parameters())
-        for name, value in weights.items():
-            parameters[name].copy_(value)
+        for name, parameter in twin.named_parameters():
+            parameter.requires_grad_(name in weights)
+            if name in weights:
+                parameter.copy_(weights[name])
     return twin

@@ -15,7 +15,7 @@ from ..units import format_eps
 # What two results must share to be repeats of one experiment under other seeds.
 _SETTINGS = (
     "eps", "train_eps", "norm", "model", "data", "data_sha256", "split", "n_examples", "n_parameters", "attack",
-    "adversary", "batchnorm", "which", "method",
+    "adversary", "batchnorm", "which", "method", "params",
 )  # fmt: skip
 
 # What tells two curves of one eps apart, the first that does; each as a phrase.
@@ -26,6 +26,7 @@ _TELLING: tuple[Callable[[Result], str], ...] = (
     lambda result: f"N = {show(result.attrs.get('n_examples'))}",
     lambda result: f"epoch {_training(result).get('epoch')}",
     lambda result: f"{_training(result).get('eps_schedule')} ε",
+    lambda result: str(result.attrs.get("params", "all parameters")),
     lambda result: f"adversary {result.attrs.get('adversary')}",
     lambda result: f"BatchNorm {result.attrs.get('batchnorm')}",
     lambda result: str(result.attrs.get("attack")),
@@ -79,12 +80,15 @@ def eps_labels(results: Sequence[Result]) -> list[str]:
 
 def footnote(results: Sequence[Result]) -> str:
     """Return what every number of a figure rests on: net, data, N, eps, attack, adversary, BatchNorm."""
+    blocks = [result for result in results if "params" in result.attrs]
     attacked = [result for result in results if _float(result, "eps") != 0]
     parts = [
         f"{_all(results, 'model', _short_spec)} (P = {_all(results, 'n_parameters')})",
         f"{_all(results, 'data', _short_spec)} {_all(results, 'split')}, N = {_all(results, 'n_examples')}",
         f"{_all(results, 'norm', _norm)} ε = {', '.join(_distinct(results, 'eps', format_eps))}",
     ]
+    if blocks:
+        parts.insert(1, f"block {_all(blocks, 'params')}")
     if attacked:
         parts += [_all(attacked, "attack", _attack), f"adversary {_all(attacked, 'adversary')}"]
     return "; ".join([*parts, _all(results, "batchnorm", _batchnorm)])

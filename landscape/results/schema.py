@@ -119,6 +119,7 @@ HESSIAN = Kind(
     attributes={
         **COMMON,
         "eps": Attribute("number", "radius of the attack, pixel units of [0, 1]"),
+        "params": Attribute("text", "names of the parameters that the block is of; the rest are held", required=False),
         "loss": Attribute("number", "mean loss at the weights, nats"),
         "gradient_norm": Attribute("number", "norm of the gradient at the weights"),
         "hvps": Attribute("integer", "Hessian products spent"),

@@ -219,6 +219,7 @@ def test_weights_that_are_not_numbers(digits: ImageData) -> None:
         ({"norm": "l1"}, "did you mean l2"),
         ({"attack": "pgd:steps=0"}, "steps = 0"),
         ({"net": build_model("mlp:hidden=4", classes=4, seed=0)[0]}, "as many classes"),
+        ({"params": "fc3.*"}, r"did you mean fc2.\* or fc1.\*"),
         ({"density": True, "probes": 0}, "probes = 0"),
         ({"density": True, "method": "power"}, "--method lanczos"),
     ],
@@ -246,6 +247,30 @@ def test_a_density_beside_the_pairs(digits: ImageData, result: Result, frozen: O
 def test_a_density_of_a_hessian_of_zero(digits: ImageData) -> None:
     found = run(digits, loss=lambda outputs, labels: 0 * outputs.sum(1), density=True)
     assert (found.trace, found.frobenius, found.trace_low, found.trace_high) == (0, 0, 0, 0)
+
+
+def test_a_block_of_parameters(digits: ImageData, frozen: Objective) -> None:
+    result = run(digits, params="fc2.*")
+    H = dense_hessian(frozen)[260:, 260:]  # fc1 has 64 x 4 + 4 parameters
+    assert np.allclose(result.eigenvalues, torch.linalg.eigvalsh(H).flip(0)[:4].numpy(), rtol=1e-5)
+    assert (result.params, result.n_parameters, result.eigenvectors.shape) == ("fc2.*", 50, (4, 50))
+    assert result.loss == pytest.approx(frozen.value(), rel=1e-10)
+
+
+def test_a_block_of_one_parameter(digits: ImageData) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.scale = small_net(), nn.Parameter(torch.tensor([1.5], dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.scale * self.net(x)
+
+    result = run(digits, net=Scaled(), params="scale", top=None, density=True)
+    # Of the outputs scale * f the bend along scale is zero, and so everything is Gauss-Newton.
+    assert result.eigenvalues.shape == (1,) and result.eigenvectors[0, 0] ** 2 == 1
+    assert result.gauss_newton[0] == pytest.approx(result.eigenvalues[0], rel=1e-6)
+    assert result.trace == result.trace_low == result.eigenvalues[0]
 
 
 class Kept:

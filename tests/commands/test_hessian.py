@@ -229,3 +229,31 @@ def test_a_density_is_told_stored_and_drawn(tiny: Path, measured: Path) -> None:
 def test_densities_that_cannot_be_meant(tiny: Path, words: tuple[str, ...], says: str) -> None:
     done = landscape("hessian", tiny, *SMALL, *words)
     assert done.code == 2 and says in done.err and not Path("results").exists()
+
+
+def test_a_block_and_a_sweep_over_the_layers(tiny: Path) -> None:
+    done = landscape("hessian", tiny, *SMALL, "--params", "conv1.*", "--out", "block.h5")
+    assert done.code == 0 and ", block conv1.*\n" in done.out
+    block = read_result("block.h5")
+    assert block.attrs["params"] == "conv1.*"
+    swept = landscape("hessian", tiny, "--top", "1", "--n-examples", "64", "--per-layer")
+    assert swept.code == 0
+    results = [read_result(path) for path in Path("results").iterdir()]
+    assert len(results) == 4
+    (conv1,) = (result for result in results if result.attrs["params"] == "conv1.weight,conv1.bias")
+    assert conv1.eigenvalues[0] == pytest.approx(block.eigenvalues[0], rel=1e-4)
+    rows = [line.split() for line in swept.out.split("layer by layer")[1].splitlines()]
+    assert [row[0] for row in rows if "%" in row] == ["conv1", "conv2", "fc1", "fc2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--params", "conv3.*"), "no trainable parameter is called 'conv3.*'; did you mean conv"),
+        (("--params", "conv1.*", "--per-layer"), "give one of the two"),
+        (("--per-layer", "--out", "x.h5"), "one for each layer; leave it out"),
+    ],
+)
+def test_blocks_that_cannot_be_meant(tiny: Path, words: tuple[str, ...], says: str) -> None:
+    done = landscape("hessian", tiny, "--n-examples", "64", *words)
+    assert done.code == 2 and says in done.err and not Path("results").exists()
