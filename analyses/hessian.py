@@ -62,6 +62,7 @@ def hessian(
     tol: float = 1e-3,
     guard: bool = True,
     params: str | None = None,
+    weight_decay: float = 0.0,
     norm: str = "linf",
     attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
     n_examples: int | str | None = None,
@@ -83,6 +84,7 @@ def hessian(
     eigenvalue stand its residual (the solver's error), its standard error over examples (the data's), its Gauss-Newton
     part v'Gv, and the gradient's projection g'v. `method` "power" is PyHessian's and finds by magnitude ("lm").
     `params` ("layer4.*,fc.weight") takes the diagonal block of the parameters whose names match, the rest held.
+    `weight_decay` adds an optimiser's L2 term to the loss.
     With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
@@ -108,6 +110,7 @@ def hessian(
         seed=seed,
         indices=examples.indices,
         params=params,
+        weight_decay=weight_decay,
     )
     top = min(DEFAULT_TOP, objective.n_parameters) if top is None else top
     if top > objective.n_parameters or top < 1:
@@ -169,6 +172,7 @@ def hessian(
             "status": "complete" if pairs.converged else "not-converged",
             "eps": eps,
             **({} if params is None else {"params": params}),
+            **({} if not weight_decay else {"weight_decay": weight_decay, "penalty": frozen.penalty(w0)}),
             "method": method,
             "which": which,
             "tol": tol,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -42,7 +43,8 @@ class Objective:
     With an attack, each value and gradient attacks anew at its own w (Danskin: the gradient at the maximiser is the
     gradient of the maximum); `freeze` fixes the adversarial images instead. The net runs in eval mode; its mode, its
     weights, its buffers and its gradients stay as they are. Points w (P,) are those of `space`; None is the net's own.
-    With `params`, a pattern of names, only the parameters that match move (`params.ParameterSpace`).
+    With `params`, a pattern of names, only the parameters that match move (`params.ParameterSpace`). A `weight_decay`
+    adds half of it times the squared norm of all trainable weights to the mean, as an optimiser's L2 term does.
     Random starts depend on (seed, index in the data set, restart) alone.
     """
 
@@ -58,6 +60,7 @@ class Objective:
         seed: int = 0,
         indices: Tensor | None = None,
         params: str | None = None,
+        weight_decay: float = 0.0,
     ) -> None:
         if len(images) != len(labels) or not len(images):
             raise UsageError(
@@ -65,7 +68,10 @@ class Objective:
             )
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size = {batch_size}; wanted 1 or more")
+        if not 0 <= weight_decay < math.inf:
+            raise UsageError(f"weight_decay = {weight_decay}; wanted 0 or more, such as 5e-4")
         self.model = model
+        self.weight_decay = weight_decay
         self.params = params
         self.space = ParameterSpace(model, params)
         first = next(p for p in model.parameters() if p.requires_grad)
@@ -160,17 +166,25 @@ class Objective:
         return torch.cat(outputs), torch.cat(losses)
 
     def losses(self, w: Tensor | None = None) -> Tensor:
-        """Return the loss of each example (n,) at w (P,), in nats."""
+        """Return the loss of each example (n,) at w (P,), in nats, without the weight decay's share."""
         return self.outputs(w)[1]
 
     def value(self, w: Tensor | None = None) -> float:
-        """Return the mean loss at w (P,), in nats."""
-        return float(self.losses(w).double().mean())
+        """Return the mean loss at w (P,), in nats, the weight decay's share included."""
+        return float(self.losses(w).double().mean()) + self.penalty(w)
+
+    def penalty(self, w: Tensor | None = None) -> float:
+        """Return the weight decay's share of the loss at w (P,): half of it times ||w||^2, held weights included."""
+        if not self.weight_decay:
+            return 0.0
+        moving = self.space.named(self.w0 if w is None else w)
+        weights = [moving.get(name, value) for name, value in self.model.named_parameters() if value.requires_grad]
+        return self.weight_decay / 2 * sum(float(weight.detach().double().square().sum()) for weight in weights)
 
     def gradient(self, w: Tensor | None = None) -> Tensor:
         """Return the gradient (P,) of the mean loss at w (P,), the adversary held where it is at w (Danskin)."""
-        total = torch.zeros(self.n_parameters, dtype=self.dtype, device=self.device)
         w = self.w0 if w is None else w.to(self.device, self.dtype)
+        total = self.weight_decay * w
 
         def share(batch: Batch) -> Tensor:
             _, gradients = self.first_backward(w, self.adversarial(batch, self.network(w)), create_graph=False)
@@ -229,4 +243,5 @@ class Objective:
             seed=self.seed,
             indices=self.indices,
             params=self.params,
+            weight_decay=self.weight_decay,
         )

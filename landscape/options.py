@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,24 @@ class Count(click.ParamType[int | str]):
         if not str(value).isdecimal() or int(value) < 1:
             self.fail(f"{value!r} is no number of examples; write 1 or more, or all", param, ctx)
         return int(value)
+
+
+class Decay(click.ParamType[float | str]):
+    """A weight decay, or "training"."""
+
+    name = "W|training"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Return the number, or "training"."""
+        if value == "training":
+            return "training"
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number < math.inf:
+            self.fail(f"{value!r} is no weight decay; write 0 or more, such as 5e-4, or training", param, ctx)
+        return number
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -173,3 +173,31 @@ def test_a_loss_per_example_is_demanded() -> None:
     objective = Objective(mlp(), *examples(4, (1, 2, 3)), loss=nn.functional.cross_entropy)
     with pytest.raises(UsageError, match="one value per example"):
         objective.gradient()
+
+
+@pytest.mark.parametrize("params", [None, "fc1.*"])
+def test_a_weight_decay_is_half_of_it_times_the_squared_norm(params: str | None) -> None:
+    net, data = mlp(), examples(5, (1, 2, 3))
+    plain, decayed = (Objective(net, *data, params=params, weight_decay=decay) for decay in (0.0, 0.3))
+    w = plain.w0 + 0.1
+    # Held weights count in the value, where they are, and move nothing.
+    held = sum(float(value.square().sum()) for value in plain.space.held(net).values())
+    assert decayed.penalty(w) == pytest.approx(0.15 * (float(w @ w) + held), rel=1e-12)
+    assert decayed.value(w) == pytest.approx(plain.value(w) + decayed.penalty(w), rel=1e-12)
+    assert torch.equal(decayed.losses(w), plain.losses(w))
+    assert torch.allclose(decayed.gradient(w), plain.gradient(w) + 0.3 * w, rtol=1e-12)
+    v = torch.linspace(-1, 1, len(w), dtype=w.dtype)
+    assert torch.allclose(decayed.product(w, v), plain.product(w, v) + 0.3 * v, rtol=1e-12)
+
+
+def test_a_weight_decay_survives_freezing_and_counts_a_tied_weight_once() -> None:
+    net = Tied().double()
+    objective = Objective(net, *examples(4, (1, 2, 3)), attack=ATTACK, weight_decay=0.1)
+    assert objective.freeze().weight_decay == 0.1
+    assert objective.penalty() == pytest.approx(0.05 * sum(float(p.detach().square().sum()) for p in net.parameters()))
+
+
+@pytest.mark.parametrize("decay", [-1e-3, float("nan"), float("inf")])
+def test_weight_decays_that_cannot_be_meant(decay: float) -> None:
+    with pytest.raises(UsageError, match="wanted 0 or more"):
+        Objective(mlp(), *examples(2, (1, 2, 3)), weight_decay=decay)

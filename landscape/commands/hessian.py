@@ -39,6 +39,9 @@ NOT_CONVERGED = 3
 )
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="Residual over the pair's own |eigenvalue|.")
 @click.option("--guard/--no-guard", default=True, show_default=True, help="Search once more for skipped pairs.")
+@click.option(
+    "--weight-decay", type=options.Decay(), default=0.0, help="Add this L2 term to the loss, or that of training."
+)
 @click.option("--density", is_flag=True, help="Spectral density, trace and Frobenius norm too.")
 @click.option("--probes", type=click.IntRange(2), help="Random starts of the density.  [default: 8]")
 @click.option(

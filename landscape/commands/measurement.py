@@ -23,7 +23,7 @@ from ..terminal import Interruption, Report, progress, say, warn
 from .finished import finished
 from .hessian_table import COLUMNS, show
 from .partial import Partial
-from .subject import Subject, choose_budget, load_subject, threat_line
+from .subject import Subject, choose_budget, choose_decay, load_subject, threat_line
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Request:
     batch_size: int | None = None
     top: int | None = None
     params: str | None = None
+    weight_decay: float | str = 0.0
     method: str = "lanczos"
     which: str | None = None
     adversary: str = "frozen"
@@ -65,6 +66,7 @@ class Plan:
     attack: PGD
     n: int
     which: str
+    weight_decay: float
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -90,6 +92,7 @@ class Plan:
             "max_products": request.max_products,
             "keep_vectors": request.keep_vectors,
             **({"params": request.params} if request.params is not None else {}),
+            **({"weight_decay": self.weight_decay} if self.weight_decay else {}),
             **({"density_probes": self.probes} if request.density else {}),
         }
 
@@ -128,7 +131,11 @@ def measure(
             attack=str(plan.attack),
             batchnorm=batchnorm_policy(plan.subject.model),
         )
-        say(line if request.params is None else f"{line}, block {request.params}")
+        if request.params is not None:
+            line += f", block {request.params}"
+        if plan.weight_decay:
+            line += f", weight decay {plan.weight_decay:g} in the loss"
+        say(line)
     if found is not None:
         result = found
     else:
@@ -162,7 +169,7 @@ def _plan(source: str, request: Request, report: Report) -> Plan:
     attack = parse_attack(request.attack, make_ball(norm, eps))
     n = len(select(subject.data, request.n_examples, seed=request.seed))
     which = request.which or ("lm" if request.method == "power" else "la")
-    return Plan(request, subject, eps, norm, attack, n, which)
+    return Plan(request, subject, eps, norm, attack, n, which, choose_decay(subject, request.weight_decay))
 
 
 def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
@@ -182,6 +189,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 batch_size=request.batch_size,
                 top=plan.top,
                 params=request.params,
+                weight_decay=plan.weight_decay,
                 method=request.method,
                 which=plan.which,
                 tol=request.tol,

@@ -122,6 +122,19 @@ def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[
     return subject.train_eps, norm
 
 
+def choose_decay(subject: Subject, asked: float | str) -> float:
+    """Return the weight decay to measure with; "training" stands for that of the checkpoint."""
+    if asked != "training":
+        return float(asked)
+    trained = subject.checkpoint.training.get("weight_decay")
+    if not isinstance(trained, int | float):
+        raise UsageError(
+            f"{subject.checkpoint.name} does not say with which weight decay it was trained; "
+            "give a number, such as --weight-decay 5e-4"
+        )
+    return float(trained)
+
+
 def threat_line(subject: Subject, *, eps: float, norm: str, n: int, attack: str, batchnorm: str) -> str:
     """Return the line that states what is measured: norm, eps, split, n, attack, BatchNorm."""
     data = subject.data

@@ -18,7 +18,8 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
 
     H_i is the Hessian of the example's loss. Along w + t v the outputs f have a slope f' and a bend f''; the loss
     contributes f'' . dloss/df (the net's bending) and f'(d2loss/df2)f' (the Gauss-Newton part G_i). Slope and bend come
-    by forward mode, or by reverse mode for a net with an operation that has no forward derivative.
+    by forward mode, or by reverse mode for a net with an operation that has no forward derivative. A weight decay is a
+    share of every example's H_i, and of no G_i.
     """
     w = w.to(objective.device, objective.dtype)
     v = v.to(objective.device, objective.dtype)
@@ -40,7 +41,7 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
     with evaluating(objective.model), full_precision():
         # Twice as many at once: nothing is kept for a backward pass.
         curvatures, output_terms = zip(*objective.over_batches(both, batches_at_once=2), strict=True)
-    return torch.cat(curvatures), torch.cat(output_terms)
+    return torch.cat(curvatures) + objective.weight_decay * v.square().sum(), torch.cat(output_terms)
 
 
 def _forward_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) -> tuple[Tensor, ...]:

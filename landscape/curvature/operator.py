@@ -105,7 +105,7 @@ class HessianOperator:
 
     def _multiply(self, rows: Tensor) -> Tensor:
         self._plan()
-        totals = torch.zeros(rows.shape, dtype=self.dtype, device=self.device)
+        totals = self.objective.weight_decay * rows
         with evaluating(self.objective.model), full_precision():
             for number, batch in enumerate(self.objective.batches(self.batch_size)):
                 graph = self._graphs.get(number)

@@ -46,7 +46,10 @@ def power_eigenpairs(
         passes += 1
         if progress is not None:
             progress(passes // H.n_batches, k * MAX_ITERATIONS)
-        return per_example(objective.loss, outputs, labels).mean()
+        mean = per_example(objective.loss, outputs, labels).mean()
+        if not objective.weight_decay:
+            return mean
+        return mean + objective.weight_decay / 2 * sum(p.square().sum() for p in model.parameters() if p.requires_grad)
 
     loader = [(batch.images, batch.labels) for batch in objective.batches(H.batch_size)]
     devices = [H.device] if H.device.type == "cuda" else []

@@ -15,7 +15,7 @@ from ..units import format_eps
 # What two results must share to be repeats of one experiment under other seeds.
 _SETTINGS = (
     "eps", "train_eps", "norm", "model", "data", "data_sha256", "split", "n_examples", "n_parameters", "attack",
-    "adversary", "batchnorm", "which", "method", "params",
+    "adversary", "batchnorm", "which", "method", "params", "weight_decay",
 )  # fmt: skip
 
 # What tells two curves of one eps apart, the first that does; each as a phrase.
@@ -27,6 +27,7 @@ _TELLING: tuple[Callable[[Result], str], ...] = (
     lambda result: f"epoch {_training(result).get('epoch')}",
     lambda result: f"{_training(result).get('eps_schedule')} ε",
     lambda result: str(result.attrs.get("params", "all parameters")),
+    lambda result: f"weight decay {result.attrs.get('weight_decay', 0):g}",
     lambda result: f"adversary {result.attrs.get('adversary')}",
     lambda result: f"BatchNorm {result.attrs.get('batchnorm')}",
     lambda result: str(result.attrs.get("attack")),
@@ -80,6 +81,7 @@ def eps_labels(results: Sequence[Result]) -> list[str]:
 
 def footnote(results: Sequence[Result]) -> str:
     """Return what every number of a figure rests on: net, data, N, eps, attack, adversary, BatchNorm."""
+    decayed = [result for result in results if "weight_decay" in result.attrs]
     blocks = [result for result in results if "params" in result.attrs]
     attacked = [result for result in results if _float(result, "eps") != 0]
     parts = [
@@ -89,6 +91,8 @@ def footnote(results: Sequence[Result]) -> str:
     ]
     if blocks:
         parts.insert(1, f"block {_all(blocks, 'params')}")
+    if decayed:
+        parts.append(f"weight decay {_all(decayed, 'weight_decay')} in the loss")
     if attacked:
         parts += [_all(attacked, "attack", _attack), f"adversary {_all(attacked, 'adversary')}"]
     return "; ".join([*parts, _all(results, "batchnorm", _batchnorm)])

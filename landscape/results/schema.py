@@ -120,6 +120,8 @@ HESSIAN = Kind(
         **COMMON,
         "eps": Attribute("number", "radius of the attack, pixel units of [0, 1]"),
         "params": Attribute("text", "names of the parameters that the block is of; the rest are held", required=False),
+        "weight_decay": Attribute("number", "L2 term of the loss, as an optimiser's", required=False),
+        "penalty": Attribute("number", "what the weight decay adds to the loss, nats", required=False),
         "loss": Attribute("number", "mean loss at the weights, nats"),
         "gradient_norm": Attribute("number", "norm of the gradient at the weights"),
         "hvps": Attribute("integer", "Hessian products spent"),

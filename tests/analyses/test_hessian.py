@@ -249,6 +249,26 @@ def test_a_density_of_a_hessian_of_zero(digits: ImageData) -> None:
     assert (found.trace, found.frobenius, found.trace_low, found.trace_high) == (0, 0, 0, 0)
 
 
+def test_the_loss_that_training_minimised(digits: ImageData, result: Result, frozen: Objective) -> None:
+    decayed = run(digits, weight_decay=0.2)
+    w, vectors = frozen.w0, torch.from_numpy(decayed.eigenvectors).double()
+    assert np.allclose(decayed.eigenvalues, result.eigenvalues + 0.2, rtol=1e-5)
+    assert decayed.eigenvalue_se == pytest.approx(result.eigenvalue_se, rel=1e-2)
+    assert decayed.gauss_newton == pytest.approx(result.gauss_newton, rel=1e-2)
+    expected = (vectors @ (frozen.gradient() + 0.2 * w)).numpy()
+    assert decayed.gradient_projection == pytest.approx(expected, abs=1e-6 * float(w.norm()))
+    assert (decayed.weight_decay, decayed.loss) == (0.2, result.loss)
+    assert decayed.penalty == pytest.approx(0.1 * float(w @ w), rel=1e-12)
+    assert "weight_decay" not in result.attrs
+
+
+def test_the_power_method_knows_the_weight_decay(digits: ImageData) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        plain, decayed = (run(digits, method="power", top=1, tol=1e-6, weight_decay=decay) for decay in (0.0, 5.0))
+    assert abs(decayed.eigenvalues[0] - 5 - plain.eigenvalues[0]) <= plain.residuals[0] + decayed.residuals[0]
+
+
 def test_a_block_of_parameters(digits: ImageData, frozen: Objective) -> None:
     result = run(digits, params="fc2.*")
     H = dense_hessian(frozen)[260:, 260:]  # fc1 has 64 x 4 + 4 parameters

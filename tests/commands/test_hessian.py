@@ -257,3 +257,26 @@ def test_a_block_and_a_sweep_over_the_layers(tiny: Path) -> None:
 def test_blocks_that_cannot_be_meant(tiny: Path, words: tuple[str, ...], says: str) -> None:
     done = landscape("hessian", tiny, "--n-examples", "64", *words)
     assert done.code == 2 and says in done.err and not Path("results").exists()
+
+
+def test_the_weight_decay_of_training_or_another(tiny: Path) -> None:
+    # The net was trained without: --weight-decay training is then no other measurement, and finds the same file.
+    plain = landscape("hessian", tiny, *SMALL)
+    same = landscape("hessian", tiny, *SMALL, "--weight-decay", "training")
+    assert same.out == plain.out.replace("wrote ", "found ")
+    decayed = landscape("hessian", tiny, *SMALL, "--weight-decay", "0.5", "--out", "w.h5")
+    assert decayed.code == 0 and ", weight decay 0.5 in the loss\n" in decayed.out
+    (path,) = Path("results").iterdir()
+    result, before = read_result("w.h5"), read_result(path)
+    assert result.eigenvalues == pytest.approx(before.eigenvalues + 0.5, rel=1e-3)
+    assert result.attrs["weight_decay"] == 0.5
+
+
+def test_a_weight_decay_that_nobody_knows(tiny: Path) -> None:
+    stored = torch.load(tiny, weights_only=True)
+    del stored["training"]["weight_decay"]
+    torch.save(stored, "unknown.pt")
+    done = landscape("hessian", "unknown.pt", *SMALL, "--weight-decay", "training")
+    assert done.code == 2 and "give a number, such as --weight-decay 5e-4" in done.err
+    done = landscape("hessian", tiny, "--weight-decay", "-1")
+    assert done.code == 2 and "write 0 or more, such as 5e-4, or training" in done.err

@@ -157,3 +157,13 @@ def test_the_model_is_borrowed() -> None:
     before = state_of(net)
     directional_curvature(objective, objective.w0, direction(objective))
     assert_untouched(net, before)
+
+
+def test_a_weight_decay_is_in_every_example_and_in_no_gauss_newton_part() -> None:
+    net, data = fill(mlp()), examples(5, (1, 2, 3))
+    plain, decayed = (Objective(net, *data, weight_decay=decay) for decay in (0.0, 0.3))
+    v = 2 * direction(plain)
+    (curvature, output_term), (with_decay, same) = (
+        directional_curvature(objective, objective.w0, v) for objective in (plain, decayed)
+    )
+    assert torch.allclose(with_decay, curvature + 0.3 * 4, rtol=1e-12) and torch.equal(output_term, same)
