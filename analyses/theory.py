@@ -140,7 +140,7 @@ def of_classes(data: ImageData, classes: tuple[int, int]) -> ImageData:
 def _grid(eps: Sequence[float] | None, found: Thresholds, box: bool) -> np.ndarray:
     if eps is None:
         separated, constant_from = found.edges(box=box)
-        around = [side * edge for edge in (separated.bound, constant_from) for side in (0.99, 1.01)]
+        around = [side * edge for edge in (separated.bound, constant_from) for side in (0.99, 1.01) if edge > 1e-9]
         return np.unique([*np.linspace(0, BEYOND * constant_from, POINTS), *around])
     if len(eps) == 0:
         raise UsageError("there is no eps; give one or more, such as --eps 0.05,0.1")

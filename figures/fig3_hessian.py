@@ -24,14 +24,16 @@ _root = Path(__file__).resolve().parent.parent
 if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file():
     sys.path.insert(0, str(_root))
 
-from landscape.errors import LandscapeError, ResultError, UsageError  # noqa: E402
-from landscape.files import atomic_path, sha256_of  # noqa: E402
+from landscape.figures.outputs import input_record, output_stem, write_text  # noqa: E402
+
+from landscape.errors import LandscapeError, ResultError  # noqa: E402
 from landscape.plots import DOUBLE, SINGLE, plot, save_figure  # noqa: E402
-from landscape.results import KINDS, Result, caveats, command_line, provenance, read_kind, read_result, table  # noqa: E402
+from landscape.results import KINDS, Result, command_line, provenance, read_kind, read_result, table  # noqa: E402
 
 Drawn = tuple[list[Path], list[Path]]
 
 KIND = "hessian"
+TOLD = ("eps", "checkpoint", "checkpoint_sha256", "command")
 ARRAYS = tuple(name for name, array in KINDS[KIND].arrays.items() if "P" not in array.dims)  # no eigenvectors
 
 
@@ -41,7 +43,7 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: s
     Those are results of other kinds; the JSON names them too. Raises ResultError where a file is damaged or none is
     left.
     """
-    stem = _stem(out)
+    stem = output_stem(out, "fig3")
     skipped = [path for path in inputs if read_kind(path) != KIND]
     used = [path for path in inputs if path not in skipped]
     if not used:
@@ -49,14 +51,14 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: s
     results = [read_result(path, only=ARRAYS) for path in used]
     figure = plot(results, width=width)
     pictures = [save_figure(figure, stem.with_name(stem.name + suffix)) for suffix in (".pdf", ".png")]
-    numbers = _write(stem.with_name(stem.name + ".csv"), _csv(used, results))
+    numbers = write_text(stem.with_name(stem.name + ".csv"), _csv(used, results))
     made = {
         **provenance(command=command),
         "outputs": [path.name for path in [*pictures, numbers]],
-        "inputs": [_input(path, result) for path, result in zip(used, results, strict=True)],
+        "inputs": [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)],
         "left_out": [str(path) for path in skipped],
     }
-    sidecar = _write(stem.with_name(stem.name + ".json"), json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+    sidecar = write_text(stem.with_name(stem.name + ".json"), json.dumps(made, indent=2, ensure_ascii=False) + "\n")
     return [*pictures, numbers, sidecar], skipped
 
 
@@ -80,17 +82,6 @@ def main(files: tuple[Path, ...], out: Path, double: bool) -> None:
     click.echo("wrote " + ", ".join(str(path) for path in written))
 
 
-def _stem(out: Path) -> Path:
-    """Return `out` without .pdf or .png, or fig3 in the folder that it names; the four outputs share it."""
-    if out.is_dir():
-        return out / "fig3"
-    if out.suffix.lower() in (".pdf", ".png"):
-        return out.with_suffix("")
-    if out.suffix and not out.suffix[1:].isdigit():  # results-v1.2 has no suffix
-        raise UsageError(f"--out {out} ends in {out.suffix}; wanted .pdf or .png (both are written)")
-    return out
-
-
 def _csv(paths: Sequence[Path], results: Sequence[Result]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -103,20 +94,9 @@ def _csv(paths: Sequence[Path], results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def _input(path: Path, result: Result) -> dict[str, Any]:
-    told = {name: result.attrs[name] for name in ("eps", "checkpoint", "checkpoint_sha256", "command")}
-    return {"file": str(path), "sha256": sha256_of(path), **told, "caveats": caveats(result)}
-
-
 def _training_seed(result: Result) -> Any:
     training = result.attrs["training"]
     return training.get("seed") if isinstance(training, dict) else None
-
-
-def _write(path: Path, text: str) -> Path:
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from ..results.result import Result
 from .density import draw_density
 from .spectrum import draw_spectrum, figure_spectrum
 from .style import DOUBLE, SINGLE, PaperFigure, save_figure
-from .theory import draw_one_dimensional, draw_phases, figure_theory
+from .theory import draw_one_dimensional, draw_phases, figure_one_dimensional, figure_theory
 
 FIGURES: dict[str, Callable[..., PaperFigure]] = {"hessian": figure_spectrum, "theory": figure_theory}
 
@@ -37,6 +37,7 @@ __all__ = [
     "draw_one_dimensional",
     "draw_phases",
     "draw_spectrum",
+    "figure_one_dimensional",
     "figure_spectrum",
     "figure_theory",
     "plot",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +19,7 @@ from . import style
 
 VANILLA, ADVERSARIAL, BAND = "#d62728", "#1f4e9c", "#bcd7f0"  # the poster's red, blue and light blue
 _PHASES = (("#dcebf7", "separable"), ("#f2dfb4", "finite optimum"), ("#bdbdbd", "constant"))
+FIGURE_1 = (0.6, 1.2)  # the radii of the poster, left and right
 _TYPE = 5.5  # points: words inside a bar
 
 
@@ -26,17 +28,16 @@ def draw_one_dimensional(ax: Axes, eps: float, *, x: float = 1.0, reach: float =
     theta = np.linspace(-reach, reach, 601)  # 0, where the kink is, among them
     low = one_dimensional.lower_envelope(theta, eps=eps, x=x)
     high = one_dimensional.loss(theta, eps=eps, x=x)
-    ax.fill_between(theta, low, high, color=BAND, linewidth=0, label="losses within the budget", gid="band")
+    ax.fill_between(theta, low, high, color=BAND, linewidth=0, label="within the budget", gid="band")
     ax.plot(theta, high, color=ADVERSARIAL, linewidth=1.3, label="adversarial", gid="adversarial")
     ax.plot(theta, one_dimensional.loss(theta, x=x), color=VANILLA, linewidth=1.3, label="vanilla", gid="vanilla")
     if np.isfinite(one_dimensional.minimiser(eps=eps, x=x)):
         ax.plot(0, one_dimensional.infimum(eps=eps, x=x), "o", color=ADVERSARIAL, markersize=3, gid="minimum")
         ax.annotate(
-            "minimum: θ = 0", (0, one_dimensional.infimum(eps=eps, x=x)), (0, 14), textcoords="offset points",
-            ha="center", va="bottom", fontsize=style.NOTE_SIZE + 0.5, color=ADVERSARIAL,
+            "minimum", (0, one_dimensional.infimum(eps=eps, x=x)), (-5, 9), textcoords="offset points",
+            ha="right", va="bottom", fontsize=style.NOTE_SIZE + 0.5, color=ADVERSARIAL,
         )  # fmt: skip
-    left, right = one_dimensional.slopes(eps=eps, x=x)
-    ax.set_title(f"ε = {format_eps(eps)}:  slopes at 0: {left:.2g}, {right:.2g}".replace("-", "−"), fontsize=7.5)
+    ax.set_title(f"ε = {format_eps(eps)}", fontsize=8)
     ax.set_xlabel("θ")
     ax.set_ylabel("loss (nats)")
     ax.set_xlim(-reach, reach)
@@ -64,17 +65,19 @@ def draw_errors(ax: Axes, result: Result) -> None:
     ax.legend(loc="upper left", handlelength=1.8, labelspacing=0.3)
 
 
-def draw_phases(ax: Axes, results: Sequence[Result]) -> None:
-    """Draw the phase diagram: a bar for each result along eps, cut at gamma* and at the constant classifier's eps."""
+def draw_phases(ax: Axes, results: Sequence[Result], *, room: float = 0.2) -> None:
+    """Draw the phase diagram: a bar for each result along eps, cut at gamma* and at the constant classifier's eps.
+
+    A part that takes less than `room` of the axis has no word in it, its colour alone.
+    """
     told = _told(results)
     end = max(float(result.arrays["eps"].max()) for result, *_ in told)
     end = max(end, *(1.05 * edges(result)[1] for result, *_ in told))
-    room = (0.15 if len(told) == 1 else 0.2) * end  # for a word; several have their names beside the axis
     for row, (result, _, _) in enumerate(told):
         cuts = [0.0, *edges(result), end]
         for (colour, word), left, right in zip(_PHASES, cuts, cuts[1:], strict=False):
             ax.barh(row, right - left, left=left, height=0.72, color=colour, edgecolor="white", linewidth=0.6, gid=word)
-            if right - left > room:
+            if right - left > room * end:
                 ax.text((left + right) / 2, row, word, ha="center", va="center", fontsize=_TYPE, color=style.INK)
     ax.set_yticks(range(len(told)), [label for _, label, _ in told])
     ax.set_ylim(len(told) - 0.5, -0.5)
@@ -82,6 +85,35 @@ def draw_phases(ax: Axes, results: Sequence[Result]) -> None:
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_xlabel("ε (pixel units)")
+
+
+def figure_one_dimensional(results: Sequence[Result] = (), *, width: float = style.DOUBLE) -> style.PaperFigure:
+    """Return fig. 1: the loss of one number at both radii of the paper, over the phase diagram of `results` if any."""
+    with style.paper_style():
+        figure = style.new_figure(width)
+        bars = 0.45 + 0.17 * len(results)
+        # Apart, so that the names beside the bars take no room from the curves.
+        parts: list[Any] = [figure]
+        if results:
+            parts = list(figure.subfigures(2, 1, squeeze=False, height_ratios=[0.33 * width, bars]).ravel())
+        left, right = parts[0].subplots(1, 2, sharey=True)
+        slopes = []
+        for ax, eps in ((left, FIGURE_1[0]), (right, FIGURE_1[1])):
+            draw_one_dimensional(ax, eps)
+            slopes.append(" and ".join(f"{slope:.2g}" for slope in one_dimensional.slopes(eps=eps)))
+        left.set_ylim(0, 1.03 * float(one_dimensional.loss(3.0, eps=FIGURE_1[1])))  # one scale, the steeper whole
+        right.set_ylabel("")
+        left.legend(loc="upper left", handlelength=1.5, labelspacing=0.3)
+        told = "; ".join(slopes).replace("-", "−")
+        note = f"g(θ) = log(1 + exp(θx)), x = 1; closed form. One-sided slopes at 0: {told}. "
+        lines = 0
+        if results:
+            draw_phases(parts[1].add_subplot(), results, room=0.2 * style.SINGLE / width)
+            lines = style.stamp(figure, stamps(results))
+            note += f"Below: {footnote(results)[0].lower()}{footnote(results)[1:]}"
+        lines += style.annotate(figure, note)
+        figure.set_figheight(0.33 * width + 0.55 + (bars + 0.35 if results else 0) + 0.1 * lines)
+    return figure
 
 
 def figure_theory(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
@@ -100,7 +132,7 @@ def figure_theory(results: Sequence[Result], *, width: float = style.SINGLE) -> 
         draw_optimum(panels[0], results)
         if curves == 2:
             draw_errors(panels[1], results[0])
-        draw_phases(panels[-1], results)
+        draw_phases(panels[-1], results, room=(0.15 if count == 1 else 0.2) * style.SINGLE / width)
         if count == 1:
             for panel in panels[:-1]:
                 for edge in edges(results[0]):

@@ -54,14 +54,15 @@ def robust_optimum(
     low, high = reach(rows, eps, box=box)
     n, pixels = rows.shape
     up, down = signs > 0, signs < 0
+    up_low, up_high, down_low, down_high = low[up], high[up], low[down], high[down]
 
     def value_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
         p, q, b = point[:pixels], point[pixels:-1], point[-1]
-        least = low[up] @ p - high[up] @ q + b
-        most = high[down] @ p - low[down] @ q + b
+        least = up_low @ p - up_high @ q + b
+        most = down_high @ p - down_low @ q + b
         loss = (np.logaddexp(0, -least).sum() + np.logaddexp(0, most).sum()) / n
         wrong, right = expit(-least) / n, expit(most) / n
-        gradient = [right @ high[down] - wrong @ low[up], wrong @ high[up] - right @ low[down]]
+        gradient = [right @ down_high - wrong @ up_low, wrong @ up_high - right @ down_low]
         return float(loss), np.concatenate([*gradient, [(right.sum() - wrong.sum()) * bias]])
 
     # A constant classifier is the start: where it is the optimum, the residual there is 0 and says so.
