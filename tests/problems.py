@@ -48,6 +48,68 @@ class Tied(nn.Module):
         return self.head(torch.tanh(self.second(torch.tanh(self.first(x.flatten(1))))))
 
 
+class Attention(nn.Module):
+    """A net that cuts images (B, 1, 4, 4) into four tokens, embeds them, and attends: PyTorch's fused attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(4, 4)
+        self.norm = nn.LayerNorm(4)
+        self.queries_keys_values = nn.Linear(4, 12)
+        self.head = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embedding(x.flatten(1).unflatten(1, (4, 4)))
+        split = self.queries_keys_values(self.norm(tokens)).unflatten(2, (6, 2)).transpose(1, 2).chunk(3, 1)
+        attended = nn.functional.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+        return self.head((tokens + attended).mean(1))
+
+
+class Encoder(nn.Module):
+    """PyTorch's own encoder layer, whose eval mode has a fused kernel for the whole layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(4, 2, 6, dropout=0.1, activation="gelu", batch_first=True)
+        self.head = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x.flatten(1).unflatten(1, (4, 4))).mean(1))
+
+
+class Grouped(nn.Module):
+    """A convolution under GroupNorm, on images (B, 1, 4, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.GroupNorm(2, 4)
+        self.head = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.norm(self.convolution(x))).mean((2, 3)))
+
+
+class Embedded(nn.Module):
+    """A net that looks pixels up in a table of their levels, and ties that table to its last layer's weights.
+
+    Pixels (B, 1, 4, 4) are rounded to `levels`: the loss does not depend on images in between, and no gradient reaches
+    them.
+    """
+
+    def __init__(self, levels: int = 5) -> None:
+        super().__init__()
+        self.levels = levels
+        self.table = nn.Embedding(levels, CLASSES)
+        self.mix = nn.Linear(16, levels)
+        self.head = nn.Linear(CLASSES, levels, bias=False)
+        self.head.weight = self.table.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.table((x.flatten(1) * (self.levels - 1)).round().long())
+        return torch.tanh(self.mix(self.head(found).mean(2))) @ self.table.weight
+
+
 class WithUnused(nn.Module):
     """A net with a parameter that no loss depends on, and one that the outputs are linear in."""
 

@@ -98,7 +98,9 @@ class PGD:
                 for _ in range(self.steps):
                     x.requires_grad_()
                     losses = per_example(loss, network(x), labels)
-                    (gradient,) = torch.autograd.grad(losses.sum(), x)
+                    gradient = torch.zeros_like(x)  # where the loss does not move with the pixels: rounding, a table
+                    if losses.requires_grad:
+                        (gradient,) = torch.autograd.grad(losses.sum(), x, materialize_grads=True)
                     x, losses = x.detach(), losses.detach()
                     if self.keep == "best":
                         best, best_losses = _better(best, best_losses, x, losses)

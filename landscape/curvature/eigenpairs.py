@@ -176,7 +176,7 @@ def shortfall(pairs: Eigenpairs) -> str:
         worst = float(np.max(pairs.residuals / np.maximum(np.abs(pairs.values), np.finfo(float).tiny)))
         return (
             f"{short} of {len(pairs.values)} eigenpairs have residuals above {pairs.tol:g} of their eigenvalue after "
-            f"{pairs.hvps} products (the worst: {worst:.1e}); try --method lanczos, a larger --tol, or a smaller --top"
+            f"{pairs.hvps} products (the worst: {worst:.1e}); try the lanczos method, a larger tol, or more products"
         )
     return (
         f"the guard was still finding missed eigenpairs when the limit of {pairs.hvps} products was reached; "

@@ -45,6 +45,7 @@ class KrylovSpace:
         self.processed = 0
         self.size = 0
         self.scale = 0.0
+        self.asymmetry = 0.0  # largest |v_i'Hv_j - v_j'Hv_i| met so far
         self.rows = torch.empty(0, self.dimension, dtype=torch.float64, device=H.device)
         self.coupling = np.zeros((0, 0))
         self.widen(capacity)
@@ -131,6 +132,7 @@ class KrylovSpace:
         product -= diagonal * row
         coefficients[p] = diagonal
         corrections, length = self._orthogonalise(product, scale=self.scale)
+        self.asymmetry = max(self.asymmetry, float(corrections[:p].abs().max()) if p else 0.0)
         coefficients += corrections
         self.coupling[: self.size, p] = coefficients.numpy()
         self.processed += 1
@@ -169,7 +171,7 @@ class KrylovSpace:
             "rows": self.rows[: self.size].cpu().numpy(),
             "coupling": self.coupling[: self.size, : self.size],
             "counts": np.array([self.processed, self.size, self.capacity]),
-            "scale": np.array(self.scale),
+            "scale": np.array([self.scale, self.asymmetry]),
             "generator": self.generator.get_state().numpy(),
         }
 
@@ -183,7 +185,7 @@ class KrylovSpace:
         self.rows[: self.size] = torch.from_numpy(state["rows"]).to(self.rows.device)
         self.coupling[:] = 0
         self.coupling[: self.size, : self.size] = state["coupling"]
-        self.scale = float(state["scale"])
+        self.scale, self.asymmetry = (float(size) for size in state["scale"])
         self.generator.set_state(torch.from_numpy(state["generator"]))
 
     def _append(self, row: Tensor) -> None:

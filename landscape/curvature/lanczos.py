@@ -13,6 +13,7 @@ from ..memory import available_bytes
 from ..spec import nearest
 from .krylov import KrylovSpace, SymmetricOperator
 
+_ASYMMETRY = 100  # times the rounding of a product: beyond it, a residual bounds no error
 GUARD_CONFIDENCE = 0.99
 _ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "la": lambda values: np.argsort(-values, kind="stable"),
@@ -111,13 +112,19 @@ class Lanczos:
             self.step()
 
     def step(self) -> None:
-        """Make one product, and judge what it changed."""
+        """Make one product, and judge what it changed; raise LandscapeError where H turns out not to be symmetric."""
         if not self.space.pending:
             self.space.inject()
         if self.guard_left or self.guard_pending:
             self._guard()
         else:
             self._advance()
+        if self.space.asymmetry > _ASYMMETRY * max(self.precision, 1e-13) * self.space.scale:
+            raise LandscapeError(
+                f"the Hessian products are not symmetric, by {self.space.asymmetry / self.space.scale:.0e} of their size: an "
+                "operation of this net has a wrong second derivative, as torch's weight_norm has; merge it into a plain "
+                "weight first (torch.nn.utils.parametrize.remove_parametrizations)"
+            )
         if self.products >= self.max_products:
             self.done = True
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..borrow import evaluating, full_precision
+from ..borrow import evaluating, full_precision, twice_differentiable
 from ..errors import LandscapeError, UsageError
 from ..memory import SavedBytes, available_bytes, out_of_memory
 from ..objective import Batch, Objective
@@ -106,7 +106,7 @@ class HessianOperator:
     def _multiply(self, rows: Tensor) -> Tensor:
         self._plan()
         totals = self.objective.weight_decay * rows
-        with evaluating(self.objective.model), full_precision():
+        with evaluating(self.objective.model), full_precision(), twice_differentiable():
             for number, batch in enumerate(self.objective.batches(self.batch_size)):
                 graph = self._graphs.get(number)
                 if graph is None:
@@ -157,7 +157,8 @@ class HessianOperator:
 
     def _measure_graph(self, examples: int) -> int:
         batch = next(self.objective.batches(examples))
-        with evaluating(self.objective.model), full_precision(), SavedBytes(exclude=[self.w]) as saved:
+        saved = SavedBytes(exclude=[self.w])
+        with evaluating(self.objective.model), full_precision(), twice_differentiable(), saved:
             self._build(batch)
         return saved.total
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..borrow import full_precision
+from ..borrow import full_precision, twice_differentiable
 from ..errors import LandscapeError, UsageError
 from ..losses import per_example
 from .eigenpairs import Eigenpairs, check_pairs
@@ -54,7 +54,13 @@ def power_eigenpairs(
     loader = [(batch.images, batch.labels) for batch in objective.batches(H.batch_size)]
     devices = [H.device] if H.device.type == "cuda" else []
     default = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=devices), warnings.catch_warnings(), full_precision(), torch.enable_grad():
+    with (
+        torch.random.fork_rng(devices=devices),
+        warnings.catch_warnings(),
+        full_precision(),
+        twice_differentiable(),
+        torch.enable_grad(),
+    ):
         warnings.filterwarnings("ignore", message="Using backward\\(\\) with create_graph=True")
         torch.manual_seed(seed)  # PyHessian draws its starts from the global generator; forked, it is put back
         torch.set_default_dtype(H.dtype)  # and in the default dtype

@@ -256,3 +256,12 @@ def test_defaults_and_steps() -> None:
 def test_attacks_that_cannot_be_meant(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parse_attack(text, LinfBall(0.1))
+
+
+def test_a_net_that_gives_no_gradient_at_the_pixels_is_attacked_at_random() -> None:
+    def stepped(x: Tensor) -> Tensor:
+        return torch.stack([x.round().flatten(1).sum(1), 1 - x.round().flatten(1).sum(1)], dim=1).detach()
+
+    images, labels = torch.full((3, 1, 2, 2), 0.5), torch.zeros(3, dtype=torch.long)
+    found = PGD(LinfBall(0.2), steps=3)(stepped, images, labels, generator=torch.Generator().manual_seed(0))
+    assert (found - images).abs().max() <= 0.2 + 1e-6 and not torch.equal(found, images)
