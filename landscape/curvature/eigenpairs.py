@@ -176,9 +176,10 @@ def shortfall(pairs: Eigenpairs) -> str:
         worst = float(np.max(pairs.residuals / np.maximum(np.abs(pairs.values), np.finfo(float).tiny)))
         return (
             f"{short} of {len(pairs.values)} eigenpairs have residuals above {pairs.tol:g} of their eigenvalue after "
-            f"{pairs.hvps} products (the worst: {worst:.1e}); try the lanczos method, a larger tol, or more products"
+            f"{pairs.hvps} products (the worst: {worst:.1e}); try lanczos with a larger max_products, a larger tol, "
+            "or a smaller top"
         )
     return (
         f"the guard was still finding missed eigenpairs when the limit of {pairs.hvps} products was reached; "
-        "try a smaller --top, or --no-guard and treat the set as incomplete"
+        "try a smaller top, or no guard and treat the set as incomplete"
     )

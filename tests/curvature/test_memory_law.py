@@ -1,4 +1,4 @@
-"""The Krylov basis takes what memory there is: four times k rows, fewer where it is short, a sentence where none fit."""
+"""The Krylov basis takes what memory there is: four times k rows, fewer where it is short, none without a sentence."""
 
 from __future__ import annotations
 
