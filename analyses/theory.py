@@ -14,7 +14,7 @@ import torch
 from landscape.data import ImageData, as_data, select, to_unit
 from landscape.errors import DataError, UsageError
 from landscape.results import Result, provenance
-from landscape.theory import Thresholds, find_thresholds, phase_diagram
+from landscape.theory import Thresholds, constant_loss, find_thresholds, phase_diagram
 from landscape.theory.optimum import TOL
 from landscape.units import check_eps
 
@@ -113,7 +113,7 @@ def linear_theory(
             "gamma_star_bound": found.separation.bound,
             "gamma_star_box": math.nan if boxed is None else boxed.margin,
             "gamma_star_box_bound": math.nan if boxed is None else boxed.bound,
-            "constant_loss": float(-(counts / counts.sum() * np.log(counts / counts.sum())).sum()),
+            "constant_loss": constant_loss(labels),
             "tol": TOL,
             "wall_seconds": time.perf_counter() - began,
         },

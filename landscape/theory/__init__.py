@@ -2,11 +2,11 @@
 
 from . import one_dimensional
 from .bounds import Constants, linear_constants
-from .linear import in_invariant_set, in_version_space, loss_bounds, version_slack
+from .linear import in_invariant_set, in_version_space, is_constant, loss_bounds, version_slack
 from .optimum import Optimum, robust_optimum
 from .phases import REGIMES, PhaseDiagram, Regime, Thresholds, find_thresholds, phase_diagram
 from .separation import Separation, gamma_star, gamma_star_box
-from .thresholds import eps_bar, eps_bar_bias, eps_bar_box
+from .thresholds import constant_loss, eps_bar, eps_bar_bias, eps_bar_box
 
 __all__ = [
     "REGIMES",
@@ -16,6 +16,7 @@ __all__ = [
     "Regime",
     "Separation",
     "Thresholds",
+    "constant_loss",
     "eps_bar",
     "eps_bar_bias",
     "eps_bar_box",
@@ -24,6 +25,7 @@ __all__ = [
     "gamma_star_box",
     "in_invariant_set",
     "in_version_space",
+    "is_constant",
     "linear_constants",
     "loss_bounds",
     "one_dimensional",

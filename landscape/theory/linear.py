@@ -38,6 +38,12 @@ def in_invariant_set(W: Any, inputs: Any, labels: Any, eps: float) -> bool:
     return bool(abs(np.einsum("nd,nd->", v, rows)) <= eps * np.abs(v).sum())
 
 
+def is_constant(W: Any, *, tol: float = 1e-6) -> bool:
+    """Return whether a linear model with W (D, K) ignores its input: no two columns differ by more than `tol` in l1."""
+    columns = np.asarray(W, float)
+    return bool(np.abs(columns[:, :, None] - columns[:, None, :]).sum(0).max() <= tol)
+
+
 def loss_bounds(W: Any, inputs: Any, labels: Any, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds (N,), lower and upper, of each example's largest loss over the l-inf ball, in nats; W is (D, K).
 

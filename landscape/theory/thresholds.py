@@ -50,6 +50,13 @@ def eps_bar_box(inputs: Any, labels: Any) -> float:
     return max(float(_crossing(a, b).max()) for a, b in permutations(groups, 2))
 
 
+def constant_loss(labels: Any) -> float:
+    """Return the loss of the best constant classifier, in nats: the entropy of the class frequencies, ln K at most."""
+    _, counts = np.unique(np.asarray(labels), return_counts=True)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
 def _crossing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return, for each pixel (D,), the least eps >= 0 with mean_a[min(x + eps, 1)] >= mean_b[max(x - eps, 0)].
 

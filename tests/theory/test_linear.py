@@ -5,9 +5,11 @@ import pytest
 
 from landscape.errors import UsageError
 from landscape.theory import (
+    constant_loss,
     gamma_star,
     in_invariant_set,
     in_version_space,
+    is_constant,
     linear_constants,
     loss_bounds,
     version_slack,
@@ -125,3 +127,15 @@ def test_wrong_shapes_are_refused_in_a_sentence() -> None:
     with pytest.raises(UsageError, match=r"radius = -1; wanted the largest"):
         linear_constants(inputs, labels, 0.1, radius=-1)
     assert gamma_star(inputs, labels).margin >= 0
+
+
+def test_constant_classifiers_are_those_with_equal_columns_and_cost_the_entropy_of_the_classes() -> None:
+    W = np.array([[0.3, 0.3, 0.3], [-2.0, -2.0, -2.0]])
+    assert is_constant(W)
+    assert not is_constant(W + np.array([[0, 0, 1e-5], [0, 0, 0]]))
+    assert constant_loss([4, 4, 7, 7]) == pytest.approx(np.log(2))
+    inputs, labels = problem(0, classes=3, n=12)
+    shares = np.bincount(labels) / 12
+    for eps in (0.0, 5.0):
+        worst = losses(W, np.log(shares), vertices(inputs, eps), labels).max(1)
+        assert worst.mean() == pytest.approx(constant_loss(labels))

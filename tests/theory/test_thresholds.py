@@ -11,13 +11,17 @@ import pytest
 
 import landscape.theory.separation as separation
 from landscape.errors import DataError, LandscapeError, UsageError
-from landscape.theory import eps_bar, eps_bar_bias, eps_bar_box, find_thresholds, gamma_star, gamma_star_box
+from landscape.theory import (
+    constant_loss,
+    eps_bar,
+    eps_bar_bias,
+    eps_bar_box,
+    find_thresholds,
+    gamma_star,
+    gamma_star_box,
+    is_constant,
+)
 from tests.theory.oracle import minimum, problem, withstands
-
-
-def entropy(labels: np.ndarray) -> float:
-    shares = np.bincount(labels) / len(labels)
-    return float(-(shares * np.log(shares)).sum())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -32,13 +36,15 @@ def test_beyond_the_threshold_the_optimum_is_a_constant_and_before_it_is_not(
     inputs, labels = problem(seed, classes=classes)
     if threshold is eps_bar:
         inputs = inputs - 0.4  # without biases the origin matters
-    constant = entropy(labels) if bias else np.log(classes)
+    constant = constant_loss(labels) if bias else np.log(classes)
     eps = threshold(inputs, labels)
     assert 0 < eps < 1
     loss, W = minimum(inputs, labels, 1.01 * eps, box=box, bias=bias)
+    assert is_constant(W)
     assert np.abs(W).max() < 1e-6
     assert loss == pytest.approx(constant, abs=1e-9)
     loss, W = minimum(inputs, labels, 0.99 * eps, box=box, bias=bias)
+    assert not is_constant(W)
     assert np.abs(W).max() > 1e-3
     assert loss < constant - 1e-7
 
