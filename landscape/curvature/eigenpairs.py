@@ -144,7 +144,7 @@ def check_pairs(
     scale = max(scale, float(np.max(np.abs(values))))
     for start in range(0, k, _COLUMNS):
         block = vectors[start : start + _COLUMNS]
-        products = (H @ block.T).T.to(torch.float64)
+        products = (H @ block.T.to(getattr(H, "dtype", torch.float64))).T.to(torch.float64)
         shifts = torch.from_numpy(values[start : start + _COLUMNS].copy()).to(block)[:, None] * block
         residuals[start : start + _COLUMNS] = (products - shifts).norm(dim=1).cpu().numpy()
     overlaps = vectors @ vectors.T - torch.eye(k, dtype=vectors.dtype, device=vectors.device)

@@ -34,8 +34,8 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
         expand = expand or _choose_mode(objective, w, v, batch.images[:_TRIED])
         outputs, slope, bend = expand(objective, w, v, batch.images)
         first, second = _loss_derivatives(objective, outputs, slope, batch.labels)
-        gauss_newton = (second * slope).flatten(1).sum(1)
-        return gauss_newton + (first * bend).flatten(1).sum(1), gauss_newton
+        gauss_newton = (second * slope).reshape(len(outputs), -1).sum(1)
+        return gauss_newton + (first * bend).reshape(len(outputs), -1).sum(1), gauss_newton
 
     with evaluating(objective.model), full_precision(), twice_differentiable():
         # Twice as many at once: nothing is kept for a backward pass.

@@ -113,7 +113,8 @@ class KrylovSpace:
         Raises LandscapeError where the product is not finite.
         """
         p = self.processed
-        product = (self.H @ self.rows[p + pending]).to(torch.float64)
+        # The operator may be of another precision: a float32 matrix multiplies float32 vectors.
+        product = (self.H @ self.rows[p + pending].to(getattr(self.H, "dtype", torch.float64))).to(torch.float64)
         norm = float(product.norm())
         if not math.isfinite(norm):
             raise LandscapeError(

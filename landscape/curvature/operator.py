@@ -87,6 +87,9 @@ class HessianOperator:
 
     def __matmul__(self, v: Tensor) -> Tensor:
         """Return Hv (P,) for v (P,), or HV (P, m) for V (P, m), in the dtype of v."""
+        if not isinstance(v, Tensor) or not v.is_floating_point():
+            came = f"a tensor of {v.dtype}" if isinstance(v, Tensor) else type(v).__name__
+            raise UsageError(f"H @ v takes a floating-point tensor, {came} came; try torch.as_tensor(v, dtype=H.dtype)")
         if v.dim() not in (1, 2) or v.shape[0] != self.shape[0]:
             raise UsageError(
                 f"a vector of shape {tuple(v.shape)} came; wanted ({self.shape[0]},) or ({self.shape[0]}, m)"

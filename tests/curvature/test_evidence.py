@@ -167,3 +167,17 @@ def test_a_weight_decay_is_in_every_example_and_in_no_gauss_newton_part() -> Non
         directional_curvature(objective, objective.w0, v) for objective in (plain, decayed)
     )
     assert torch.allclose(with_decay, curvature + 0.3 * 4, rtol=1e-12) and torch.equal(output_term, same)
+
+
+def test_a_net_with_one_number_an_example() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0)).double()
+
+    def loss(outputs: Tensor, labels: Tensor) -> Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(outputs, labels.double(), reduction="none")
+
+    objective = Objective(net, torch.rand(7, 4, dtype=torch.float64), torch.arange(7) % 2, loss=loss)
+    v = torch.randn(objective.n_parameters, dtype=torch.float64)
+    curvature, gauss_newton = directional_curvature(objective, objective.w0, v)
+    assert curvature.shape == gauss_newton.shape == (7,)
+    assert curvature.mean().item() == pytest.approx((v @ objective.product(objective.w0, v)).item(), rel=1e-10)

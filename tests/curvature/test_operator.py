@@ -258,3 +258,11 @@ def test_curvlinops_agrees() -> None:
     v = column(H.shape[0], dtype=torch.float32)
     ours = H @ v
     assert (peer @ v - ours).norm() <= 1e-5 * ours.norm()
+
+
+def test_a_vector_that_is_no_floating_point_tensor_is_refused() -> None:
+    H = HessianOperator(Objective(mlp(), *examples(5, (1, 2, 3))))
+    ones = torch.ones(H.shape[0], dtype=torch.int64)
+    for vector in (ones, ones.numpy()):
+        with pytest.raises(UsageError, match=r"takes a floating-point tensor"):
+            H @ vector

@@ -33,3 +33,8 @@ def test_the_rounding_of_a_symmetric_matrix_passes(dtype: torch.dtype) -> None:
             return square @ (square.T @ v.to(square.dtype))  # symmetric but for the order of the sums
 
     assert top_eigenpairs(Rounded(), 20).converged
+
+
+def test_a_float32_matrix_is_an_operator_too() -> None:
+    matrix = torch.diag(torch.arange(1.0, 41.0))
+    assert top_eigenpairs(matrix, 3).values == pytest.approx([40, 39, 38], rel=1e-5)
