@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from landscape.checkpoint import read_checkpoint
@@ -95,3 +97,13 @@ def test_the_demo_measures_two_nets_and_draws_them(monkeypatch: pytest.MonkeyPat
     results = [read_result(path) for path in sorted(Path("tour").glob("*.h5"))]
     assert [result.attrs["eps"] for result in results] == [0.1, 0.0]
     assert "pictures: tour/fig3_hessian.p" in done.out
+    assert landscape("demo", "--out", "tour").out.count("found tour/") == 2
+    # After an upgrade the names are the same, and what lies there may be anything.
+    first, second = sorted(Path("tour").glob("*.h5"))
+    with h5py.File(first, "r+") as file:
+        file.attrs["settings"] = json.dumps({**json.loads(file.attrs["settings"]), "tol": 0.5})
+    second.write_bytes(b"of another schema, or damaged")
+    again = landscape("demo", "--out", "tour")
+    assert (again.code, again.err) == (0, "")
+    assert again.out.count("it is measured anew") == 2
+    assert [read_result(path).attrs["eps"] for path in (first, second)] == [0.1, 0.0]
