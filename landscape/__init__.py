@@ -32,6 +32,7 @@ _NAMES = {
     "Recipe": "training.recipe",
     "Result": "results",
     "hessian": "analyses.hessian",
+    "linear_theory": "analyses.theory",
     "load": "results",
     "load_data": "data",
     "load_model": "checkpoint",
@@ -52,6 +53,7 @@ __all__ = [
     "Result",
     "__version__",
     "hessian",
+    "linear_theory",
     "load",
     "load_data",
     "load_model",
@@ -62,6 +64,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from landscape.analyses.hessian import hessian
+    from landscape.analyses.theory import linear_theory
 
     from .attacks import PGD, L2Ball, LinfBall
     from .checkpoint import load_model, save_checkpoint

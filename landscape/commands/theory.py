@@ -10,7 +10,7 @@ import click
 from .. import options
 from ..errors import UsageError
 from ..spec import parse_spec
-from ..terminal import progress
+from ..terminal import Interruption, progress
 from ..units import parse_eps
 
 NOT_CONVERGED = 3
@@ -81,17 +81,20 @@ def command(
     found = None if overwrite else finished(path, identity)
     if found is None:
         check_writable(path)
-        with progress(quiet=quiet, verbose=verbose) as report:
-            result = linear_theory(
-                images,
-                classes=pair,
-                eps=radii,
-                box=box,
-                n_examples=n_examples,
-                seed=seed,
-                provenance_of={"command": command_line(), "settings": identity},
-                progress=report,
-            )
+        try:
+            with progress(quiet=quiet, verbose=verbose) as report:
+                result = linear_theory(
+                    images,
+                    classes=pair,
+                    eps=radii,
+                    box=box,
+                    n_examples=n_examples,
+                    seed=seed,
+                    provenance_of={"command": command_line(), "settings": identity},
+                    progress=report,
+                )
+        except Interruption as interruption:
+            raise Interruption("interrupted; nothing was written, and the same command begins again") from interruption
         result.save(path, overwrite=overwrite)
     else:
         result = found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +84,22 @@ def test_an_optimum_that_falls_short_exits_with_3(monkeypatch: pytest.MonkeyPatc
     assert "caution: an optimum was found to" in done.out
     (path,) = Path("results").iterdir()
     assert read_result(path).status == "not-converged"
+
+
+def test_an_interruption_writes_nothing_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import landscape.theory.phases as phases
+
+    exact = phases.robust_optimum
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return exact(*args, **kwargs)
+
+    monkeypatch.setattr(phases, "robust_optimum", interrupted)
+    done = landscape(*SMALL)
+    assert done.code == 130
+    assert "interrupted; nothing was written, and the same command begins again" in done.err
+    assert not list(Path("results").glob("*"))
 
 
 def test_a_programme_without_a_solution_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
