@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 
 from rich import box
@@ -174,6 +176,11 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 def say(text: str) -> None:
     """Print a line on standard output, whole, so that a command in it can be copied."""
     print(text)
+
+
+def say_next(*words: str | Path) -> None:
+    """Say the command to type next, quoted so that it can be pasted."""
+    say(f"next: {shlex.join(map(str, words))}")
 
 
 def warn(text: str) -> None:

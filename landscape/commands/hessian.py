@@ -11,7 +11,7 @@ import click
 
 from .. import options
 from ..errors import UsageError
-from ..terminal import say
+from ..terminal import say_next
 
 NOT_CONVERGED = 3
 
@@ -91,7 +91,7 @@ def command(
         if per_layer and not quiet:
             show_layers(source, found)
     if not quiet:
-        say(f"next: landscape plot {' '.join(str(path) for path in written)}")
+        say_next("landscape", "plot", *written)
     ctx.exit(code)
 
 

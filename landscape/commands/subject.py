@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def load_subject(
             raise UsageError(f"{source} does not say which data it was trained on; give --data, such as --data mnist")
         if parse_spec(data).callable is not None:
             raise UsageError(
-                f"{source} names the code {data} as its data, and a file's word runs no code; type --data {data}"
+                f"{source} names the code {data} as its data, and a file's word runs no code; "
+                f"type --data {shlex.quote(data)}"
             )
     images = load_data(data, split=split, data_dir=data_dir, progress=report)
     net, spec = rebuild(checkpoint, model=model, input=images.shape, classes=images.classes)

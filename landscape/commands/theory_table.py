@@ -10,7 +10,7 @@ import numpy as np
 
 from ..results import Result
 from ..results.schema import KINDS
-from ..terminal import print_pairs, print_table, say
+from ..terminal import print_pairs, print_table, say, say_next
 
 _ROWS = 9  # of the table; the file and the figure have them all
 _HEADER = ("eps", "regime", "loss", "||u||_1", "margin", "clean", "robust", "KKT")
@@ -53,7 +53,7 @@ def show(result: Result, path: Path, *, again: bool) -> None:
             f"caution: an optimum was found to {worst:.0e} only, wanted {attrs['tol']:.0e}; just over gamma* it is hard"
         )
     say(f"{'found' if again else 'wrote'} {path}")
-    say(f"next: landscape plot {path}")
+    say_next("landscape", "plot", path)
 
 
 def _thresholds(attrs: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import click
 
 from .. import options
 from ..errors import UsageError
-from ..terminal import Interruption, print_table, progress, say
+from ..terminal import Interruption, print_table, progress, say, say_next
 from ..units import format_eps, parse_eps
 
 EXAMPLE = "landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
@@ -119,7 +119,7 @@ def command(
     if final["collapsed"]:
         say("caution: the net is a constant classifier; try --eps-schedule linear, a wider --model, or a smaller --eps")
     say(f"wrote {', '.join(str(path) for path in finished.paths)}")
-    say(f"next: landscape hessian {out}")
+    say_next("landscape", "hessian", out)
 
 
 def _cell(final: dict[str, Any], kind: str, split: str) -> str:

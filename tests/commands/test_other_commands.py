@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from dataclasses import replace
@@ -32,6 +33,15 @@ def test_train_writes_its_checkpoints_and_says_how_good_they_are() -> None:
     assert "training mlp:hidden=4 on digits at linf eps 0 (constant), 2 epochs" in done.out
     assert f"{100 * training['final']['clean_test_error']:.2f} %" in done.out
     assert done.out.endswith("wrote t.pt, t-epoch0.pt, t-epoch1.pt\nnext: landscape hessian t.pt\n")
+
+
+def test_what_to_type_next_can_be_pasted() -> None:
+    done = landscape(*TRAIN[:-1], "a net.pt")
+    assert done.out.endswith("\nnext: landscape hessian 'a net.pt'\n")
+    done = landscape("hessian", "a net.pt", "--top", "1", "--n-examples", "16", "--out", "its hessian.h5")
+    assert done.out.endswith("\nnext: landscape plot 'its hessian.h5'\n")
+    words = shlex.split(done.out.splitlines()[-1].removeprefix("next: landscape "))
+    assert landscape(*words).code == 0
 
 
 def test_the_same_training_gives_the_same_bytes_and_asks_before_it_replaces_them() -> None:
