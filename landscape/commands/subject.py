@@ -37,6 +37,12 @@ class Subject:
         eps = self.checkpoint.training.get("eps")
         return float(eps) if isinstance(eps, int | float) else math.nan
 
+    @property
+    def train_norm(self) -> str | None:
+        """The norm of the ball that the net was trained in; None where that is unknown."""
+        norm = self.checkpoint.training.get("norm")
+        return norm if isinstance(norm, str) else None
+
     def provenance(self) -> dict[str, Any]:
         """Return the attributes of a result that say which net was measured."""
         training = {key: value for key, value in self.checkpoint.training.items() if key != "history"}
@@ -112,14 +118,19 @@ def _check_outputs(net: nn.Module, spec: str, images: ImageData) -> None:
 
 def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:
     """Return the radius in pixel units and the norm that options and checkpoint give; options win."""
-    trained = subject.checkpoint.training.get("norm")
-    norm = norm or (trained if isinstance(trained, str) else "linf")
+    trained = subject.train_norm
+    norm = norm or trained or "linf"
     if eps is not None:
         return parse_eps(eps, norm=norm), norm
     if math.isnan(subject.train_eps):
         raise UsageError(
             f"{subject.checkpoint.name} does not say at which eps it was trained; "
             "give --eps, such as --eps 8/255 (or --eps 0)"
+        )
+    if trained not in (None, norm) and subject.train_eps:
+        raise UsageError(
+            f"{subject.checkpoint.name} was trained in {trained} (at eps {format_eps(subject.train_eps)}), "
+            f"which says nothing of {norm}; give --eps for {norm}"
         )
     return subject.train_eps, norm
 
@@ -141,7 +152,8 @@ def threat_line(subject: Subject, *, eps: float, norm: str, n: int, attack: str,
     """Return the line that states what is measured: norm, eps, split, n, attack, BatchNorm."""
     data = subject.data
     played = f"attack {attack}, adversary frozen at the weights" if eps else "no attack"
-    trained = "" if math.isnan(subject.train_eps) else f" (trained at {format_eps(subject.train_eps)})"
+    known = "" if subject.train_norm is None else f"{subject.train_norm} "
+    trained = "" if math.isnan(subject.train_eps) else f" (trained at {known}{format_eps(subject.train_eps)})"
     return (
         f"{subject.checkpoint.name}: {norm} eps {format_eps(eps)}{trained}, {n:,} of {len(data):,} {data.split} "
         f"examples of {data.spec}, {played}, BatchNorm {batchnorm}"

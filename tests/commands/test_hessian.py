@@ -35,7 +35,7 @@ def test_it_writes_a_valid_file_and_says_what_it_is(tiny: Path) -> None:
     assert (result.attrs["adversary"], result.attrs["batchnorm"], result.attrs["split"]) == ("frozen", "none", "train")
     lines = done.out.splitlines()
     assert lines[0] == (
-        "tiny: linf eps 0.02 (trained at 0.02), 64 of 1,437 train examples of digits, "
+        "tiny: linf eps 0.02 (trained at linf 0.02), 64 of 1,437 train examples of digits, "
         "attack pgd:steps=10,rel_step=0.25,restarts=1, adversary frozen at the weights, BatchNorm none"
     )
     table = [line.split() for line in lines if re.match(r" +\d ", line)]
@@ -57,7 +57,7 @@ def test_repeated_it_prints_the_same_table_and_computes_nothing(tiny: Path, monk
 
 
 def test_other_settings_have_another_name(tiny: Path) -> None:
-    for words in ([], ["--seed", "1"], ["--eps", "0.03"], ["--norm", "l2"], ["--no-guard"]):
+    for words in ([], ["--seed", "1"], ["--eps", "0.03"], ["--norm", "l2", "--eps", "0.02"], ["--no-guard"]):
         landscape("hessian", tiny, "--top", "1", "--n-examples", "16", "-q", *words)
     assert len(list(Path("results").iterdir())) == 5
 
@@ -151,7 +151,18 @@ def test_a_bare_state_dict_is_measured_as_the_options_say() -> None:
 
 def test_without_an_adversary_the_line_says_so(tiny: Path) -> None:
     done = landscape("hessian", tiny, "--top", "1", "--n-examples", "16", "--eps", "0")
-    assert "linf eps 0 (trained at 0.02), 16 of 1,437 train examples of digits, no attack, BatchNorm" in done.out
+    assert "linf eps 0 (trained at linf 0.02), 16 of 1,437 train examples of digits, no attack, BatchNorm" in done.out
+
+
+def test_the_radius_of_training_is_of_its_norm(tiny: Path) -> None:
+    words = ["hessian", tiny, "--top", "1", "--n-examples", "16", "--norm", "l2"]
+    done = landscape(*words)
+    assert done.code == 2 and not Path("results").exists()
+    assert done.err == (
+        "Error: tiny was trained in linf (at eps 0.02), which says nothing of l2; give --eps for l2\n"
+    )
+    assert "tiny: l2 eps 0.5 (trained at linf 0.02), " in landscape(*words, "--eps", "0.5").out
+    assert "digits-eps0: l2 eps 0 (trained at" in landscape("hessian", "digits/eps0", *words[2:]).out.replace("/", "-")
 
 
 def test_quiet_says_nothing_and_verbose_where_time_and_memory_went(tiny: Path) -> None:
