@@ -35,7 +35,10 @@ def provenance(*, command: str, device: str | None = None, torch_version: str | 
 def command_line(argv: Sequence[str] | None = None) -> str:
     """Return the running command as one would type it: the program's name without its folder, arguments quoted."""
     program, *arguments = list(sys.argv if argv is None else argv) or ["python"]
-    return shlex.join([Path(program).name or "python", *arguments])
+    path = Path(program)
+    if path.parent.name == "landscape" and path.name in ("__main__.py", "cli.py"):
+        return shlex.join(["landscape", *arguments])  # python -m landscape, python -m landscape.cli
+    return shlex.join([path.name or "python", *arguments])
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

@@ -27,6 +27,9 @@ def test_provenance_says_when_and_with_what_and_not_where() -> None:
 def test_a_command_is_as_one_types_it() -> None:
     assert command_line(["/usr/bin/landscape", "hessian", "my net.pt"]) == "landscape hessian 'my net.pt'"
     assert command_line([]) == "python"
+    for module in ("__main__.py", "cli.py"):
+        assert command_line([f"/site-packages/landscape/{module}", "hessian", "a.pt"]) == "landscape hessian a.pt"
+    assert command_line(["/home/me/cli.py", "x"]) == "cli.py x"
 
 
 def test_the_hash_depends_on_the_settings_alone() -> None:
