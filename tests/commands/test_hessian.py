@@ -158,9 +158,7 @@ def test_the_radius_of_training_is_of_its_norm(tiny: Path) -> None:
     words = ["hessian", tiny, "--top", "1", "--n-examples", "16", "--norm", "l2"]
     done = landscape(*words)
     assert done.code == 2 and not Path("results").exists()
-    assert done.err == (
-        "Error: tiny was trained in linf (at eps 0.02), which says nothing of l2; give --eps for l2\n"
-    )
+    assert done.err == ("Error: tiny was trained in linf (at eps 0.02), which says nothing of l2; give --eps for l2\n")
     assert "tiny: l2 eps 0.5 (trained at linf 0.02), " in landscape(*words, "--eps", "0.5").out
     assert "digits-eps0: l2 eps 0 (trained at" in landscape("hessian", "digits/eps0", *words[2:]).out.replace("/", "-")
 
