@@ -14,15 +14,20 @@ Network = Callable[[Tensor], Tensor]
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Hold a net in eval mode; put every submodule's mode back afterwards, whatever happened."""
+def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Hold a net in train or eval mode; put every submodule's mode back afterwards, whatever happened."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(training)
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def evaluating(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Hold a net in eval mode, as `in_mode` does."""
+    return in_mode(model, training=False)
 
 
 def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Network:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.borrow import detached, evaluating, full_precision, with_weights
+from landscape.borrow import detached, evaluating, full_precision, in_mode, with_weights
 from tests.problems import Tied, assert_untouched, examples, resnet, state_of
 
 
@@ -16,6 +16,10 @@ def test_every_submodule_gets_its_own_mode_back() -> None:
     before = state_of(net)
     with pytest.raises(KeyError), evaluating(net):
         assert not any(module.training for module in net.modules())
+        raise KeyError
+    assert_untouched(net, before)
+    with pytest.raises(KeyError), in_mode(net, training=True):
+        assert all(module.training for module in net.modules())
         raise KeyError
     assert_untouched(net, before)
 

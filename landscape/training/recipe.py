@@ -59,9 +59,7 @@ class Recipe:
             self._set(name, _whole(name, getattr(self, name), least))
         for name in ("eps", "eps_start", "lr_factor", "momentum", "weight_decay"):
             self._set(name, _number(name, getattr(self, name)))
-        self._set("lr", DEFAULT_LR[self.optimizer] if self.lr is None else _number("lr", self.lr))
-        if self.lr == 0:
-            raise UsageError("lr = 0 trains nothing; give a positive learning rate, such as 1e-3")
+        self._set("lr", DEFAULT_LR[self.optimizer] if self.lr is None else _number("lr", self.lr, positive=True))
         if self.momentum >= 1:
             raise UsageError(f"momentum = {self.momentum:g} never forgets; wanted a number in [0, 1), such as 0.9")
         self._set("lr_drops", tuple(_number("lr_drops", drop) for drop in self.lr_drops))
@@ -133,6 +131,25 @@ class Recipe:
         return cls(**{field.name: training[field.name] for field in fields(cls) if field.name in training})
 
 
+def as_recipe(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe given whole, or made of its fields by name; raise UsageError for both or neither."""
+    if recipe is not None:
+        if not isinstance(recipe, Recipe):
+            raise UsageError(f"{recipe!r} came as the recipe; give a Recipe, or its fields by name, such as eps=0.1")
+        if settings:
+            raise UsageError(
+                f"a recipe came, and {', '.join(settings)} beside it; give either, or dataclasses.replace(recipe, ...)"
+            )
+        return recipe
+    names = [field.name for field in fields(Recipe)]
+    for name in settings:
+        if name not in names:
+            raise UsageError(f"{name} is no setting of training; {nearest(name, names)}")
+    if "eps" not in settings:
+        raise UsageError("the radius is missing; give eps=0.1 (0 trains without an adversary), or a Recipe")
+    return Recipe(**settings)
+
+
 _CHOICES: dict[str, Sequence[str]] = {
     "norm": ("linf", "l2"),
     "eps_schedule": EPS_SCHEDULES,
@@ -157,13 +174,14 @@ def _whole(name: str, value: Any, least: int) -> int:
     return whole
 
 
-def _number(name: str, value: Any) -> float:
+def _number(name: str, value: Any, *, positive: bool = False) -> float:
+    wanted = "a positive number" if positive else "0 or more"
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} = {value!r} is no number; give 0 or more") from error
-    if not math.isfinite(number) or number < 0:
-        raise UsageError(f"{name} = {number:g} is out of range; give 0 or more")
+        raise UsageError(f"{name} = {value!r} is no number; give {wanted}") from error
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        raise UsageError(f"{name} = {number:g} is out of range; give {wanted}")
     return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,13 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..borrow import full_precision
-from ..data import ImageData, random_crop_flip, to_unit
+from ..borrow import full_precision, in_mode
+from ..data import ImageData, as_data, random_crop_flip, to_unit
 from ..errors import LandscapeError, UsageError
 from ..streams import example_streams, stream, stream_key
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
-from .recipe import Recipe
+from .recipe import Recipe, as_recipe
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -32,37 +35,55 @@ _CHECK_EVERY = 50
 
 def train(
     model: nn.Module,
-    data: ImageData,
-    recipe: Recipe,
+    data: Any,
+    recipe: Recipe | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     progress: Progress | None = None,
     on_epoch: OnEpoch | None = None,
+    **settings: Any,
 ) -> list[dict[str, Any]]:
     """Train a net in place and return its history: per epoch its number (from 1), eps, lr, adversarial loss and error.
 
+    `data` is (images, labels), a Dataset, a DataLoader (its examples: the batches are the recipe's) or ImageData. The
+    settings are a Recipe, or its fields by name: `train(net, data, eps=0.1, epochs=2)`.
+
     Loss (nats) and error (fraction) are means over the epoch's examples as they were met, attacked and in train mode;
     eps and lr are those of the epoch's last batch. `on_epoch` gets each record as it is made, with the net as it then
-    is. The net stays on `device`, in the mode it came in. Every random choice follows from `recipe.seed`; the global
-    generators are left as they were. Raises LandscapeError when the loss is no longer finite, UsageError for a batch
-    that the data or BatchNorm cannot fill.
+    is. The net moves to `device` (left out: it stays where it is), and is left there in the mode it came in. Every
+    random choice follows from the recipe's seed; the global generators are left as they were. Raises LandscapeError
+    when the loss is no longer finite, UsageError for what `check_trainable` refuses, DataError for data that are no
+    images.
     """
+    recipe = as_recipe(recipe, settings)
+    data = as_data(data)
+    check_trainable(model, data, recipe)
     recipe = recipe.resolved(data.spec)
     bounds = batch_bounds(len(data), recipe.batch_size)
-    _check_batches(model, bounds)
+    device = next(model.parameters()).device if device is None else torch.device(device)
     model.to(device)
     optimizer = _make_optimizer(model, recipe)
     images, labels = data.images.to(device), data.labels.to(device)
     history = []
-    with full_precision(), _training(model):
+    with full_precision(), in_mode(model, training=True):
         for epoch in range(recipe.epochs):
-            with _seeded(recipe.seed, f"net/epoch{epoch}", torch.device(device)):
+            with _seeded(recipe.seed, f"net/epoch{epoch}", device):
                 record = _run_epoch(model, optimizer, images, labels, bounds, recipe, epoch, progress)
             history.append(record)
+            _log(record, recipe.epochs)
             if on_epoch is not None:
                 on_epoch(record)
     optimizer.zero_grad()
     return history
+
+
+def check_trainable(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
+    """Raise UsageError for a batch that the data or BatchNorm cannot fill, and for a net with nothing to train."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UsageError("the net has no parameter to train; leave requires_grad on for at least one")
+    smallest = min(end - start for start, end in batch_bounds(len(data), recipe.batch_size))
+    if smallest == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise UsageError("a batch of one example has no variance for BatchNorm; give --batch-size 2 or more")
 
 
 def _run_epoch(
@@ -101,7 +122,7 @@ def _run_epoch(
             _check_losses(losses[checked : batch + 1], epoch, checked, eps, lr)
             checked = batch + 1
         if progress is not None:
-            progress(f"epoch {epoch + 1}/{recipe.epochs}", batch + 1, len(bounds))
+            progress("training", epoch * len(bounds) + batch + 1, recipe.epochs * len(bounds))
     return {"epoch": epoch + 1, "eps": eps, "lr": lr, "loss": losses.sum().item() / n, "error": wrong.sum().item() / n}
 
 
@@ -122,18 +143,10 @@ def _starts(seed: int, epoch: int, rows: np.ndarray, restart: int) -> list[np.ra
 
 def _make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise UsageError("the net has no parameter to train; leave requires_grad on for at least one")
     lr = recipe.lr_at(0)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     return torch.optim.Adam(parameters, lr=lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
-
-
-def _check_batches(model: nn.Module, bounds: list[tuple[int, int]]) -> None:
-    smallest = min(end - start for start, end in bounds)
-    if smallest == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
-        raise UsageError("a batch of one example has no variance for BatchNorm; give --batch-size 2 or more")
 
 
 def _check_losses(losses: Tensor, epoch: int, first: int, eps: float, lr: float) -> None:
@@ -146,15 +159,9 @@ def _check_losses(losses: Tensor, epoch: int, first: int, eps: float, lr: float)
             )
 
 
-@contextlib.contextmanager
-def _training(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.train()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def _log(record: dict[str, Any], epochs: int) -> None:
+    eps, error = format_eps(record["eps"]), 100 * record["error"]
+    logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", record["epoch"], epochs, eps, record["loss"], error)
 
 
 @contextlib.contextmanager

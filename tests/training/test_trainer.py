@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from landscape.data import ImageData, load_data
 from landscape.errors import LandscapeError, UsageError
@@ -191,10 +192,66 @@ def test_batchnorm_refuses_batches_of_one():
         train(batchnorm_net(), toy(), Recipe(0.1, batch_size=1))
 
 
-def test_progress_counts_batches_of_each_epoch():
+def test_progress_counts_the_batches_of_the_whole_run_and_each_epoch_is_logged(caplog):
     calls = []
-    train(linear_net(), toy(), Recipe(0.0, epochs=2, batch_size=20), progress=lambda *call: calls.append(call))
-    assert calls == [("epoch 1/2", 1, 2), ("epoch 1/2", 2, 2), ("epoch 2/2", 1, 2), ("epoch 2/2", 2, 2)]
+    with caplog.at_level("INFO", "landscape"):
+        history = train(linear_net(), toy(), eps=4 / 255, epochs=2, batch_size=20, progress=lambda *c: calls.append(c))
+    assert calls == [("training", done, 4) for done in (1, 2, 3, 4)]
+    loss, error = history[1]["loss"], 100 * history[1]["error"]
+    assert caplog.messages[1] == f"epoch 2/2: eps 4/255, loss {loss:.4g}, error {error:.2f} %"
+    assert len(caplog.messages) == 2
+
+
+def test_a_notebook_trains_on_what_it_has():
+    data = toy()
+    recipe = Recipe(0.1, epochs=2, batch_size=16)
+
+    def weights(*given, **settings):
+        net = linear_net()
+        train(net, *given, **settings)
+        return net[1].weight
+
+    wanted = weights(data, recipe)
+    pair = (data.images.numpy(), data.labels.numpy())
+    dataset = TensorDataset(data.images, data.labels)
+    for images in (pair, dataset, DataLoader(dataset, batch_size=7)):
+        assert torch.equal(weights(images, eps=0.1, epochs=2, batch_size=16), wanted)
+        assert torch.equal(weights(images, recipe), wanted)
+
+
+def test_a_net_is_trained_where_it_is():
+    seen = []
+
+    class Elsewhere(nn.Module):
+        """A net without storage: PyTorch's meta device is there on every machine, and holds shapes alone."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 2, device="meta"))
+
+        def forward(self, images):
+            seen.append((images.device.type, self.weight.device.type))
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        train(Elsewhere(), toy(), eps=0, epochs=1, batch_size=20)
+    assert seen == [("meta", "meta")]
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "message"),
+    [
+        ([], {}, "the radius is missing; give eps=0.1"),
+        ([], {"epochs": 2}, "the radius is missing; give eps=0.1"),
+        ([], {"eps": 0.1, "epoch": 2}, "epoch is no setting of training; did you mean epochs"),
+        ([Recipe(0.1)], {"epochs": 2}, "a recipe came, and epochs beside it"),
+        ([0.1], {}, "0.1 came as the recipe; give a Recipe, or its fields by name"),
+        ([], {"eps": 4}, "did you mean 4/255"),
+    ],
+)
+def test_settings_that_say_too_little_or_too_much(given, settings, message):
+    with pytest.raises(UsageError, match=message):
+        train(linear_net(), toy(), *given, **settings)
 
 
 def test_augmentation_is_seen_by_the_net_and_is_seeded():
