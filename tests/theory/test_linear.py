@@ -45,7 +45,7 @@ def test_version_spaces_are_nested_and_are_what_no_vertex_breaks(classes: int) -
 def test_invariant_sets_are_nested_and_are_where_the_origin_is_least_along_the_line(classes: int) -> None:
     rng = np.random.default_rng(classes)
     seen = set()
-    for seed in range(40):
+    for seed in range(20):
         inputs, labels = problem(seed, classes=classes, n=2 * classes)
         W = rng.normal(size=(2, classes))
         held = [in_invariant_set(W, inputs, labels, eps) for eps in LADDER]
