@@ -77,7 +77,7 @@ class Result:
             import xarray
         except ImportError as error:
             raise LandscapeError("to_xarray needs xarray, which is not installed; type: pip install xarray") from error
-        from .store import attributes_in_file, coordinates
+        from .store import attributes_in_file, attributes_of_array, coordinates
 
         def flat(name: str) -> str:
             return name.replace("/", "_")
@@ -88,7 +88,7 @@ class Result:
             flat(name): (
                 [flat(dim) for dim in spec.dims],
                 self.arrays[name],
-                {"units": spec.units, "long_name": spec.meaning},
+                attributes_of_array(spec),
             )
             for name, spec in held.items()
         }

@@ -51,10 +51,7 @@ def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -
         for name, array in arrays.items():
             spec = kind.arrays[name]
             dataset = file.create_dataset(name, data=array)
-            dataset.attrs["units"] = spec.units
-            dataset.attrs["long_name"] = spec.meaning
-            for number, meaning in spec.codes.items():
-                dataset.attrs[f"code_{number}"] = meaning
+            dataset.attrs.update(attributes_of_array(spec))
         _write_scales(file, kind, arrays)
     return path
 
@@ -111,6 +108,12 @@ def attributes_in_file(kind_name: str, attrs: Mapping[str, Value]) -> dict[str, 
         "schema_version": schema.SCHEMA_VERSION,
         **{name: "" if value is None else encode(value, _type(kind, name)) for name, value in attrs.items()},
     }
+
+
+def attributes_of_array(spec: schema.Array) -> dict[str, str]:
+    """Return what is written beside an array: its units, its meaning, and what each of its codes stands for."""
+    codes = {f"code_{number}": meaning for number, meaning in spec.codes.items()}
+    return {"units": spec.units, "long_name": spec.meaning, **codes}
 
 
 @contextlib.contextmanager
