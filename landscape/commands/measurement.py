@@ -14,6 +14,7 @@ from .. import options
 from ..attacks import PGD, make_ball, parse_attack
 from ..curvature.density import PROBES
 from ..data import select
+from ..errors import LandscapeError
 from ..files import check_writable, sha256_of
 from ..memory import peak_bytes
 from ..params import ParameterSpace, layers
@@ -209,7 +210,14 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
         raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
     if partial.trouble:
         warn(f"caution: nothing could be saved on the way ({partial.trouble})")
-    result.save(path, overwrite=overwrite)
+    try:
+        result.save(path, overwrite=overwrite)
+    except LandscapeError:
+        partial.flush()  # with --overwrite the same command goes on from there
+        twin = None if overwrite else finished(path, plan.identity, only=COLUMNS)
+        if twin is None:
+            raise
+        result = twin  # another run of the same command came first
     partial.remove()
     return result
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import LandscapeError, ResultError
-from ..results import read_snapshot, snapshot_path, write_snapshot
+from ..results import is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
 
 SECONDS_BETWEEN_WRITES = 10.0  # at least; what a crash can cost
 _SHARE = 20  # and at least so many times the seconds that a write takes: writing stays under 5 % of the run
@@ -31,6 +31,7 @@ class Partial:
         self.identity = {**identity, "landscape_version": __version__}
         self.trouble = ""
         self._fresh = fresh
+        self._passed_over = False
         self._saved = False
         self._state: Callable[[], Mapping[str, np.ndarray]] | None = None
         self._written = time.monotonic()
@@ -44,6 +45,7 @@ class Partial:
             arrays, _ = read_snapshot(self.path, identity=self.identity)
         except ResultError:
             if self._fresh:
+                self._passed_over = True
                 return None
             raise
         self._saved = True
@@ -79,5 +81,6 @@ class Partial:
         return f"what is saved is in {self.path}, and the same command resumes it"
 
     def remove(self) -> None:
-        """Take the file away: the result is complete."""
-        self.path.unlink(missing_ok=True)
+        """Take the file away, for the result is complete; what another run has put there meanwhile is left to it."""
+        if self._passed_over or is_snapshot_of(self.path, self.identity):
+            self.path.unlink(missing_ok=True)

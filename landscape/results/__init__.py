@@ -7,7 +7,7 @@ from .describe import describe, table
 from .provenance import command_line, default_path, provenance, settings_hash
 from .result import Result
 from .schema import KINDS, SCHEMA_VERSION
-from .snapshots import read_snapshot, snapshot_path, write_snapshot
+from .snapshots import is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
 from .store import read_kind, read_result
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "default_path",
     "describe",
     "is_collapsed",
+    "is_snapshot_of",
     "provenance",
     "read_kind",
     "read_result",

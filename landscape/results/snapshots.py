@@ -6,6 +6,7 @@ from a basis that a disk has changed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Mapping
@@ -67,6 +68,14 @@ def read_snapshot(
             _check_identity(path, own, jsonable("identity", identity))
         attrs = json.loads(file.attrs["attrs"])
         return {name: _read_array(file, name, path) for name in file}, attrs
+
+
+def is_snapshot_of(path: str | Path, identity: Mapping[str, Any]) -> bool:
+    """Say whether a snapshot that belongs to these settings is at `path`; its arrays are not read."""
+    with contextlib.suppress(ResultError), open_to_read(path) as file:
+        _check_identity(path, json.loads(file.attrs["identity"]), jsonable("identity", identity))
+        return True
+    return False
 
 
 def _read_array(file: h5py.File, name: str, path: str | Path) -> np.ndarray:

@@ -262,3 +262,54 @@ def test_a_full_disk_on_the_way_does_not_end_the_run(
     assert done.code == 0
     assert done.err.startswith("caution: nothing could be saved on the way (x.h5.partial cannot be written: the disk")
     assert_equal_but_for_time("x.h5", measured)
+
+
+def test_of_two_runs_of_one_command_the_second_finds_what_the_first_has_written(
+    tiny: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = hessian_analysis.directional_curvature
+
+    def overtaken(*args: Any) -> Any:
+        shutil.copy(measured, "x.h5")
+        return evidence(*args)
+
+    monkeypatch.setattr(hessian_analysis, "directional_curvature", overtaken)
+    before = measured.read_bytes()
+    done = landscape(*WORDS)
+    assert (done.code, done.err) == (0, "")
+    assert Path("x.h5").read_bytes() == before
+    assert set(contents(Path())) == {Path("tiny.pt"), Path("x.h5")}
+
+
+def test_a_run_overtaken_by_one_of_other_settings_keeps_its_work(
+    tiny: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert landscape(*WORDS[:-1], "other.h5", "--seed", "1", "-q").code == 0
+    evidence = hessian_analysis.directional_curvature
+
+    def overtaken(*args: Any) -> Any:
+        shutil.copy("other.h5", "x.h5")
+        return evidence(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hessian_analysis, "directional_curvature", overtaken)
+        done = landscape(*WORDS)
+    assert done.code == 1 and "x.h5 holds a result of other settings (seed 1 there, 0 asked)" in done.err
+    monkeypatch.setattr(Lanczos, "step", None)
+    assert landscape(*WORDS, "--overwrite").code == 0
+    assert_equal_but_for_time("x.h5", measured)
+
+
+def test_the_snapshot_of_another_run_is_left_to_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        at_product(patch, 12, send(signal.SIGINT))
+        landscape(*WORDS[:-1], "other.h5", "--seed", "1")
+    evidence = hessian_analysis.directional_curvature
+
+    def joined(*args: Any) -> Any:
+        shutil.copy("other.h5.partial", "x.h5.partial")
+        return evidence(*args)
+
+    monkeypatch.setattr(hessian_analysis, "directional_curvature", joined)
+    assert landscape(*WORDS).code == 0
+    assert Path("x.h5.partial").read_bytes() == Path("other.h5.partial").read_bytes()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from landscape.errors import ResultError
-from landscape.results import describe, read_result, read_snapshot, snapshot_path, write_snapshot
+from landscape.results import describe, is_snapshot_of, read_result, read_snapshot, snapshot_path, write_snapshot
 from tests.results.made import hessian
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +30,14 @@ def path(tmp_path: Path) -> Path:
     return write_snapshot(
         snapshot_path(tmp_path / "h.h5"), ARRAYS, {"hvps": 31, "big": 2**100, "beta": None}, identity=IDENTITY
     )
+
+
+def test_whose_a_snapshot_is_can_be_asked(path: Path) -> None:
+    assert is_snapshot_of(path, IDENTITY)
+    assert not is_snapshot_of(path, {**IDENTITY, "eps": 0.2})
+    assert not is_snapshot_of(path.with_name("none"), IDENTITY)
+    path.write_bytes(path.read_bytes()[:100])
+    assert not is_snapshot_of(path, IDENTITY)
 
 
 def test_a_snapshot_comes_back_as_it_was(path: Path) -> None:
