@@ -51,7 +51,7 @@ def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
 @options.seed
 @options.device
 @click.option("--save-epochs", default="", callback=_epochs, metavar="N,N...", help="Keep NAME-epochN.pt too.")
-@click.option("--out", type=options.PATH, required=True, metavar="NAME.pt", help="The checkpoint to write.")
+@click.option("--out", type=options.PATH, required=True, metavar="NAME.pt", help="The checkpoint, .safetensors too.")
 @options.overwrite
 @options.volume
 def command(

@@ -1,4 +1,4 @@
-"""A training run from specs to files: NAME.pt, NAME-epoch0.pt and the epochs asked for."""
+"""A training run from specs to files: NAME.pt (or .safetensors), NAME-epoch0.pt and the epochs asked for."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ..errors import LandscapeError, UsageError
 from ..models import build_model
 from .accuracy import Progress, collapsed, judge
 from .recipe import Recipe
-from .trainer import train
+from .trainer import check_trainable, train
 
 # The last judgement of a run takes at most this many examples of each split: all of every test set at hand, and of a
 # larger training set as many, so that it costs a fraction of an epoch.
 FINAL_EXAMPLES = 10_000
+SUFFIXES = (".pt", ".safetensors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +46,24 @@ def run(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TrainingRun:
-    """Train the net that a spec names on the data that a spec names, and save it to `out` (NAME.pt).
+    """Train the net that a spec names on the data that a spec names, and save it to `out` (NAME.pt, or .safetensors).
 
-    The initial weights are kept as NAME-epoch0.pt, those after each of `save_epochs` as NAME-epochN.pt. The same seed
-    on the same machine writes the same bytes: no file holds a time. Raises LandscapeError before any work where a file
-    exists and `overwrite` is false, UsageError for an epoch that the run does not reach.
+    The initial weights are kept as NAME-epoch0.pt, those after each of `save_epochs` as NAME-epochN.pt; a run that ends
+    before its first epoch does leaves neither. The same seed on the same machine writes the same bytes: no file holds
+    a time. Raises LandscapeError before any work where a file exists and `overwrite` is false, UsageError for an epoch
+    that the run does not reach; before any file is written, UsageError for what `check_trainable` refuses.
     """
     out = Path(out)
     epochs = _wanted_epochs(save_epochs, recipe.epochs)
-    snapshots = {epoch: out.with_name(f"{out.stem}-epoch{epoch}.pt") for epoch in (0, *epochs)}
+    snapshots = {epoch: out.with_name(f"{out.stem}-epoch{epoch}{out.suffix}") for epoch in (0, *epochs)}
     _check_outputs(out, [out, *snapshots.values()], overwrite)
 
     train_data = load_data(data, split="train", data_dir=data_dir, progress=progress)
     test_data = _load_test(data, data_dir, progress)
     recipe = recipe.resolved(train_data.spec)
     net, model_spec = build_model(model, input=train_data.shape, classes=train_data.classes, seed=recipe.seed)
+    check_trainable(net, train_data, recipe)
+    net.to(device)
     history: list[dict[str, Any]] = []
 
     def training_entry(final: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +85,12 @@ def run(
             save(snapshots[record["epoch"]], {})
 
     save(snapshots[0], {})
-    train(net, train_data, recipe, device=device, progress=progress, on_epoch=on_epoch)
+    try:
+        train(net, train_data, recipe, device=device, progress=progress, on_epoch=on_epoch)
+    except BaseException:
+        if not history:  # nothing was learnt, and what is left would only refuse the next attempt
+            snapshots[0].unlink(missing_ok=True)
+        raise
     net.eval()
     final = final_errors(net, train_data, test_data, recipe, device=device, progress=progress)
     save(out, final)
@@ -128,8 +137,8 @@ def _wanted_epochs(save_epochs: Iterable[int], last: int) -> list[int]:
 
 
 def _check_outputs(out: Path, paths: list[Path], overwrite: bool) -> None:
-    if out.suffix != ".pt":
-        raise UsageError(f"{out} is no name for a checkpoint; give --out NAME.pt")
+    if out.suffix not in SUFFIXES:
+        raise UsageError(f"{out} is no name for a checkpoint; give --out NAME.pt, or NAME.safetensors")
     for path in paths:
         if path.is_dir():
             raise LandscapeError(f"{path} is a folder; name a file with --out")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from landscape.checkpoint import load_model, read_checkpoint
 from landscape.data import load_data
@@ -100,8 +102,51 @@ def test_data_without_a_test_split_leaves_its_errors_uncomputed(tmp_path):
     assert not math.isnan(final["robust_train_error"])
 
 
-def test_a_run_that_diverges_leaves_its_initial_weights(tmp_path):
+def test_safetensors_are_written_where_they_are_asked_for(tmp_path):
+    asked, usual = (start(tmp_path / f"net{suffix}", save_epochs=[1]) for suffix in (".safetensors", ".pt"))
+    assert [path.name for path in asked.paths] == [f"net{end}.safetensors" for end in ("", "-epoch0", "-epoch1")]
+    for one, other in zip(asked.paths, usual.paths, strict=True):
+        mine, theirs = load_model(one).state_dict(), load_model(other).state_dict()
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+        assert read_checkpoint(one).training == read_checkpoint(other).training
+
+
+def batchnorm_net():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+
+
+def frozen_net():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch_size", "message"),
+    [
+        ("lenet:width=1", 1438, "batch_size = 1438 is more than the 1437 examples"),
+        (f"{__name__}:batchnorm_net", 1, "no variance for BatchNorm"),
+        (f"{__name__}:frozen_net", 128, "no parameter to train"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_file_is_written(tmp_path, model, batch_size, message):
+    (tmp_path / "net-epoch0.pt").write_text("of an earlier run")
+    with pytest.raises(UsageError, match=message):
+        start(tmp_path / "net.pt", replace(RECIPE, batch_size=batch_size), model=model, overwrite=True)
+    assert (tmp_path / "net-epoch0.pt").read_text() == "of an earlier run"
+
+
+def test_a_run_that_diverges_at_once_leaves_nothing_in_the_way_of_the_next(tmp_path):
     with pytest.raises(LandscapeError, match="the loss became"):
         start(tmp_path / "net.pt", Recipe(0.02, epochs=3, optimizer="sgd", lr=1e30, batch_size=256))
-    assert [path.name for path in tmp_path.iterdir()] == ["net-epoch0.pt"]
-    assert torch.isfinite(load_model(tmp_path / "net-epoch0.pt").conv1.weight).all()
+    assert list(tmp_path.iterdir()) == []
+    assert start(tmp_path / "net.pt").paths[0].exists()
+
+
+@pytest.mark.parametrize(("batch", "left"), [(6, []), (7, ["net-epoch0.pt", "net-epoch1.pt"])])
+def test_an_interrupted_run_keeps_what_its_whole_epochs_left(tmp_path, batch, left):
+    def interrupt(stage, done, total):
+        if (stage, done) == ("training", batch):  # of six batches an epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "net.pt", save_epochs=[1], progress=interrupt)
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
