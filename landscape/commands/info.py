@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import click
 
 from ..terminal import print_pairs
 from ..units import format_eps
+
+# The attack of the last judgement is another than that of training.
+_FINAL = {"attack": "judged by"}
 
 
 @click.command(epilog="Example: landscape info digits/eps0.1")
@@ -44,7 +48,7 @@ def _checkpoint(source: str) -> list[tuple[str, str]]:
     checkpoint = read_checkpoint(source)
     parameters = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
     training = dict(checkpoint.training)
-    final = training.pop("final", None) or {}
+    final = {_FINAL.get(name, name): value for name, value in (training.pop("final", None) or {}).items()}
     history = training.pop("history", None) or []
     lines = [
         ("checkpoint", f"{checkpoint.name} ({checkpoint.path})"),
@@ -52,12 +56,16 @@ def _checkpoint(source: str) -> list[tuple[str, str]]:
         ("model", checkpoint.model or "unknown: bare weights; give --model"),
         ("data", checkpoint.data or "unknown: give --data"),
         ("tensors", f"{len(checkpoint.state_dict)}, {parameters:,} numbers"),
-        *((name, _text(name, value)) for name, value in training.items() if value is not None),
+        *((name, _text(name, value)) for name, value in training.items() if _known(value)),
         ("epochs in history", str(len(history))),
-        *((name.replace("_", " "), _text(name, value)) for name, value in final.items()),
+        *((name.replace("_", " "), _text(name, value)) for name, value in final.items() if _known(value)),
         *((f"made with {name}", str(version)) for name, version in checkpoint.versions.items()),
     ]
     return [line for line in lines if line != ("epochs in history", "0")]
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def _text(name: str, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from landscape.checkpoint import read_checkpoint
 from landscape.commands import measurement
 from landscape.commands.measurement import Request
+from landscape.data import load_data
 from landscape.results import read_result
 from landscape.training import trainer
 from tests.commands.runner import contents, landscape
@@ -56,12 +59,13 @@ def test_the_same_training_gives_the_same_bytes_and_asks_before_it_replaces_them
 def test_an_interrupted_training_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        args[-1]("epoch 1/2", 1, 2)
+        args[-1]("training", 1, 2)
 
     monkeypatch.setattr(trainer, "_run_epoch", interrupted)
     done = landscape(*TRAIN)
     assert done.code == 130
     assert done.err == "interrupted; the same command with --overwrite begins again\n"
+    assert contents(Path()) == {}  # no epoch is done, and nothing is in the way of the next run
 
 
 def test_info_of_a_checkpoint_and_of_a_result(tiny: Path, measured: Path) -> None:
@@ -74,6 +78,18 @@ def test_info_of_a_checkpoint_and_of_a_result(tiny: Path, measured: Path) -> Non
     assert "l-inf ball, eps = 0.02; attack pgd:steps=10,rel_step=0.25,restarts=1; adversary frozen" in result.out
     assert str(read_result(measured).attrs["command"]) in result.out
     assert landscape("info", "digits/eps0.1").code == 0
+
+
+def test_info_says_what_judged_a_net_and_leaves_out_what_was_not_computed(tiny: Path) -> None:
+    told = [re.split(r"  +", line) for line in landscape("info", tiny).out.splitlines()]
+    assert [text for name, text in told if name == "attack"] == ["pgd:steps=10,rel_step=0.25,restarts=1,keep=last"]
+    assert [text for name, text in told if name == "judged by"] == ["pgd:steps=10,rel_step=0.25,restarts=1"]
+    assert {"clean test loss", "robust test error"} <= {name for name, _ in told}
+    digits = load_data("digits")
+    np.savez("own.npz", images=digits.images[:100].numpy(), labels=digits.labels[:100].numpy())
+    assert landscape(*(word.replace("digits", "own.npz") for word in TRAIN), "--batch-size", "50").code == 0
+    own = landscape("info", "t.pt").out
+    assert "clean train loss" in own and "test loss" not in own and "nan" not in own
 
 
 def test_plot_draws_beside_the_first_file_or_where_it_is_told(measured: Path) -> None:
