@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,18 +33,37 @@ def peak_bytes(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _cgroup_headroom() -> int | None:
+def _cgroup_headroom(root: Path = Path("/")) -> int | None:
+    """Return the least room in this process's group and in those around it; None where there is no limit."""
     # In a container or under a batch system the limit is the group's, which psutil does not see.
-    root = Path("/sys/fs/cgroup")
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            return int((root / limit).read_text()) - int((root / used).read_text())
-        except (OSError, ValueError):  # no such file, or "max": no limit
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # no Linux
+        return None
+    rooms = []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if not controllers:
+            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            top = root / "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
             continue
-    return None
+        own = top / place.lstrip("/")  # in a container the path may be the host's, and only the top be there
+        rooms += [_room(group, *names) for group in (own, *own.parents) if group.is_relative_to(top)]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _room(group: Path, limit: str, used: str, reclaimable: str) -> int | None:
+    try:
+        most, now = int((group / limit).read_text()), int((group / used).read_text())
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return None
+    cached = 0  # of files read: the kernel gives it up when memory is asked for
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        cached = int(dict(line.split() for line in (group / "memory.stat").read_text().splitlines())[reclaimable])
+    return most - now + min(cached, now)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -86,25 +87,58 @@ def test_the_allocator_still_says_what_is_listened_for() -> None:
     assert out_of_memory(caught.value)
 
 
-def test_a_group_s_limit_counts_where_it_is_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], int]:
+    """How much is free on a machine with a gigabyte, and these files under its root."""
+
     class Machine:
         available = 10**9
 
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Machine)
-    texts: dict[str, str] = {}
+    def free(files: dict[str, str]) -> int:
+        root = Path(tempfile.mkdtemp(dir=tmp_path))
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        with monkeypatch.context() as patch:
+            patch.setattr(memory.psutil, "virtual_memory", lambda: Machine)
+            patch.setattr(memory._cgroup_headroom, "__defaults__", (root,))
+            return available_bytes(CPU)
 
-    def read(self: Path, *args: Any, **kwargs: Any) -> str:
-        key = str(self).removeprefix("/sys/fs/cgroup/")
-        if key not in texts:
-            raise FileNotFoundError(key)
-        return texts[key]
+    return free
 
-    monkeypatch.setattr(Path, "read_text", read)
-    assert available_bytes(CPU) == 10**9
-    texts.update({"memory.max": "max\n", "memory.current": "5\n"})
-    assert available_bytes(CPU) == 10**9
-    texts["memory.max"] = "700\n"
-    assert available_bytes(CPU) == 695
-    texts.clear()
-    texts.update({"memory/memory.limit_in_bytes": "90\n", "memory/memory.usage_in_bytes": "20\n"})
-    assert available_bytes(CPU) == 70
+
+TOP, JOB, STEP = "sys/fs/cgroup/", "sys/fs/cgroup/job/", "sys/fs/cgroup/job/step/"
+
+
+def test_the_tightest_of_the_groups_around_a_process_counts(system: Callable[[dict[str, str]], int]) -> None:
+    assert system({}) == 10**9  # no Linux
+    files = {"proc/self/cgroup": "0::/job/step\n"}
+    assert system(files) == 10**9
+    files |= {STEP + "memory.max": "max\n", STEP + "memory.current": "5\n"}
+    assert system(files) == 10**9
+    files |= {JOB + "memory.max": "700\n", JOB + "memory.current": "5\n"}
+    assert system(files) == 695
+    files |= {STEP + "memory.max": "600\n"}
+    assert system(files) == 595
+    files |= {TOP + "memory.max": "100\n", TOP + "memory.current": "90\n"}
+    assert system(files) == 10
+
+
+def test_files_that_the_kernel_keeps_read_take_no_room(system: Callable[[dict[str, str]], int]) -> None:
+    files = {"proc/self/cgroup": "0::/\n", TOP + "memory.max": "700\n", TOP + "memory.current": "500\n"}
+    assert system(files) == 200
+    assert system(files | {TOP + "memory.stat": "anon 100\ninactive_file 300\nactive_file 50\n"}) == 500
+    assert system(files | {TOP + "memory.stat": "inactive_file 900\n"}) == 700
+    assert system(files | {TOP + "memory.stat": "anon 100\n"}) == 200
+
+
+def test_groups_of_the_older_kind(system: Callable[[dict[str, str]], int]) -> None:
+    """A container sees the host's path and its own top."""
+    top = TOP + "memory/"
+    files = {
+        "proc/self/cgroup": "5:cpu,cpuacct:/x\n4:memory:/docker/ab12\n0::/\n",
+        top + "memory.limit_in_bytes": "90\n",
+        top + "memory.usage_in_bytes": "20\n",
+        top + "memory.stat": "inactive_file 1\ntotal_inactive_file 5\n",
+    }
+    assert system(files) == 75
