@@ -38,7 +38,7 @@ from landscape.training.accuracy import Outcome, collapsed
 Progress = Callable[[str, int, int], None]
 DEFAULT_TOP = 20  # or all of them, in a smaller block
 METHODS = ("lanczos", "power")
-KEEP_VECTORS = 256 * 2**20  # bytes of eigenvectors that a result keeps, at most; never under two vectors
+KEEP_VECTORS = 256  # MiB of eigenvectors that a result keeps, at most; never under two vectors
 
 
 class Snapshot(Protocol):
@@ -71,7 +71,7 @@ def hessian(
     loss: Loss = cross_entropy,
     density: bool = False,
     probes: int = PROBES,
-    keep_vectors: int = KEEP_VECTORS,
+    keep_vectors: float = KEEP_VECTORS,
     max_products: int | None = None,
     strict: bool = False,
     provenance_of: Mapping[str, Any] | None = None,
@@ -85,6 +85,7 @@ def hessian(
     part v'Gv, and the gradient's projection g'v. `method` "power" is PyHessian's and finds by magnitude ("lm").
     `params` ("layer4.*,fc.weight") takes the diagonal block of the parameters whose names match, the rest held.
     `weight_decay` adds an optimiser's L2 term to the loss.
+    Eigenvectors are kept up to `keep_vectors` MiB, two at least.
     With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
@@ -138,7 +139,7 @@ def hessian(
     arrays, numbers = _density(H, pairs, probes, seed, progress) if density else ({}, {})
     H.release()
     evidence = _evidence(frozen, w0, pairs, gradient, progress)
-    kept = min(top, max(2, keep_vectors // (4 * objective.n_parameters)))
+    kept = min(top, max(2, int(keep_vectors * 2**20) // (4 * objective.n_parameters)))
     result = Result(
         "hessian",
         {

@@ -38,7 +38,7 @@ NOT_CONVERGED = 3
     help="Adversarial examples are fixed at the net's weights.",
 )
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="Residual over the pair's own |eigenvalue|.")
-@click.option("--guard/--no-guard", default=True, show_default=True, help="Search once more for skipped pairs.")
+@click.option("--guard/--no-guard", default=None, help="Search once more for skipped pairs.  [default: guard]")
 @click.option(
     "--weight-decay", type=options.Decay(), default=0.0, help="Add this L2 term to the loss, or that of training."
 )
@@ -77,7 +77,7 @@ def command(
 
     for source in checkpoints:
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
-    request = Request(**settings)
+    request = Request(**settings | {"guard": settings["guard"] is not False})
     code = 0
     written = []
     for source in checkpoints:
@@ -109,6 +109,8 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, per_layer: bool, sett
         raise UsageError(f"--probes {settings['probes']} are those of the density; give --density with it")
     if limit is not None and settings["method"] == "power":
         raise UsageError("--max-products means nothing to the power method; leave it out, or give --method lanczos")
+    if settings["guard"] is not None and settings["method"] == "power":
+        raise UsageError("the power method has no guard; leave --guard and --no-guard out, or give --method lanczos")
     if settings["params"] is not None and per_layer:
         raise UsageError("--params names one block and --per-layer takes each layer's; give one of the two")
     block = settings["params"] is not None or per_layer

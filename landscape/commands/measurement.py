@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from landscape.analyses.hessian import DEFAULT_TOP, batchnorm_policy, hessian
+from landscape.analyses.hessian import DEFAULT_TOP, KEEP_VECTORS, batchnorm_policy, hessian
 
 from .. import options
 from ..attacks import PGD, make_ball, parse_attack
@@ -19,7 +21,7 @@ from ..files import check_writable, sha256_of
 from ..memory import peak_bytes
 from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path
-from ..spec import parse_spec
+from ..spec import load_callable, parse_spec
 from ..terminal import Interruption, Report, progress, say, warn
 from .finished import finished
 from .hessian_table import COLUMNS, show
@@ -53,7 +55,7 @@ class Request:
     density: bool = False
     probes: int | None = None
     max_products: int | None = None
-    keep_vectors: int = 256  # MiB
+    keep_vectors: int = KEEP_VECTORS  # MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +200,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 max_products=request.max_products,
                 density=request.density,
                 probes=plan.probes,
-                keep_vectors=request.keep_vectors * 2**20,
+                keep_vectors=request.keep_vectors,
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,
                 snapshot=partial,
@@ -227,9 +229,22 @@ def _stem(source: str, subject: Subject) -> str:
 
 
 def _code_sha256(model_spec: str) -> str | None:
-    """Return the hash of the file whose code builds the net: edited code is another net under the same spec."""
-    path = Path(parse_spec(model_spec).head)
-    return sha256_of(path) if path.suffix == ".py" and path.is_file() else None
+    """Return the hash of the file whose code builds the net: edited code is another net under the same spec.
+
+    What that file imports is not looked at: where the net is built of other files, --overwrite measures it anew.
+    """
+    spec = parse_spec(model_spec)
+    if spec.callable is None:
+        return None
+    if spec.head.endswith(".py"):
+        path: str | None = spec.head
+    else:
+        target = inspect.unwrap(load_callable(spec))
+        try:
+            path = inspect.getsourcefile(target)
+        except TypeError:  # an instance, a partial: what holds its code is the module that names it
+            path = inspect.getsourcefile(sys.modules[spec.head])
+    return sha256_of(path) if path is not None and Path(path).is_file() else None
 
 
 def _account(result: Result) -> None:

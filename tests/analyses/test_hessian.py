@@ -140,7 +140,7 @@ def test_an_attack_object_brings_its_own_norm(digits: ImageData) -> None:
 
 
 def test_eigenvectors_are_kept_within_their_share_of_memory_and_never_under_two(digits: ImageData) -> None:
-    assert run(digits, keep_vectors=3 * 4 * 310).eigenvectors.shape == (3, 310)
+    assert run(digits, keep_vectors=3 * 4 * 310 / 2**20).eigenvectors.shape == (3, 310)
     assert run(digits, keep_vectors=0).eigenvectors.shape == (2, 310)
     assert run(digits, keep_vectors=0, top=1).eigenvectors.shape == (1, 310)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,30 @@ def test_a_bare_state_dict_is_measured_as_the_options_say() -> None:
     Path("nets.py").write_text(NETS.replace("nn.Tanh()", "nn.Sigmoid()"))
     landscape(*words, "--eps", "4/255")
     assert len(list(Path("results").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["net", "made"])
+def test_edited_code_of_a_module_is_another_net(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = NETS + "\nimport functools\nmade = functools.partial(net, 1.0)\n"
+    Path("nets_of_a_test.py").write_text(code)
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.delitem(sys.modules, "nets_of_a_test", raising=False)
+    with torch.random.fork_rng():
+        torch.save(importlib.import_module("nets_of_a_test").net().state_dict(), "bare.pt")
+    words = ["hessian", "bare.pt", "--model", f"nets_of_a_test:{name}", "--data", "digits", "--eps", "0"]
+    words += ["--top", "1", "--n-examples", "16", "-q"]
+    for _ in range(2):
+        assert landscape(*words).code == 0
+        assert len(list(Path("results").iterdir())) == 1
+    Path("nets_of_a_test.py").write_text(code + "# edited\n")
+    assert landscape(*words).code == 0
+    assert len(list(Path("results").iterdir())) == 2
+
+
+@pytest.mark.parametrize("word", ["--guard", "--no-guard"])
+def test_the_power_method_has_no_guard(tiny: Path, word: str) -> None:
+    done = landscape("hessian", tiny, *SMALL, "--method", "power", word)
+    assert done.code == 2 and "the power method has no guard; leave --guard and --no-guard out" in done.err
 
 
 def test_without_an_adversary_the_line_says_so(tiny: Path) -> None:
