@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from torch import nn
 from landscape import shipped
 from landscape.checkpoint import load_model, read_checkpoint, save_checkpoint
 from landscape.errors import CheckpointError
+
+README = Path(__file__).resolve().parent.parent / "checkpoints" / "README.md"
 
 
 @pytest.fixture
@@ -72,3 +75,15 @@ def test_every_net_that_ships_loads_and_is_small(name: str) -> None:
     assert found.path.stat().st_size < 1_000_000
     assert found.data == "digits"
     assert load_model(found)(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_readme_of_the_nets_gives_their_hashes_and_their_errors() -> None:
+    told = README.read_text(encoding="utf-8")
+    nets = [read_checkpoint(name) for name in shipped.shipped_names()]
+    hashes = dict(re.findall(r"^([0-9a-f]{64})  digits/(.*)\.pt$", told, re.MULTILINE))
+    assert hashes == {net.sha256: net.path.stem for net in nets}
+    rows = re.findall(r"^\| `(.*?)` \| (.*) \|$", told, re.MULTILINE)
+    columns = ("clean_train_error", "robust_train_error", "clean_test_error", "robust_test_error")
+    assert dict(rows) == {
+        net.name: " | ".join(f"{100 * net.training['final'][column]:.2f} %" for column in columns) for net in nets
+    }
