@@ -73,5 +73,5 @@ def test_the_net_of_ones_own_runs(capfd: pytest.CaptureFixture[str]) -> None:
     images = rng.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
     np.savez("mydata.npz", images=images, labels=rng.integers(0, 10, 40))
     (line,) = [line for line in commands() if "mynet.py" in line]
-    assert main(shlex.split(line)[1:] + ["--top", "2"], standalone_mode=False) in (None, 0)
+    assert main([*shlex.split(line)[1:], "--top", "2"], standalone_mode=False) in (None, 0)
     assert "next: landscape plot" in capfd.readouterr().out
