@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from landscape.attacks import PGD, make_ball, parse_attack
+from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_positive
+from landscape.attacks import PGD
 from landscape.curvature import (
     WHICH,
     Eigenpairs,
@@ -55,7 +56,7 @@ def hessian(
     model: nn.Module,
     data: Any,
     *,
-    eps: float,
+    eps: float | str,
     top: int | None = None,
     method: str = "lanczos",
     which: str | None = None,
@@ -63,7 +64,7 @@ def hessian(
     guard: bool = True,
     params: str | None = None,
     weight_decay: float = 0.0,
-    norm: str = "linf",
+    norm: str | None = None,
     attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
     n_examples: int | str | None = None,
     seed: int = 0,
@@ -80,7 +81,8 @@ def hessian(
 ) -> Result:
     """Return the `top` (20) eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at w0.
 
-    `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1]. Beside each
+    `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1], a number or
+    "4/255"; `norm` ("linf", "l2") is that of the attack's ball, l-inf where the attack is a text. Beside each
     eigenvalue stand its residual (the solver's error), its standard error over examples (the data's), its Gauss-Newton
     part v'Gv, and the gradient's projection g'v. `method` "power" is PyHessian's and finds by magnitude ("lm").
     `params` ("layer4.*,fc.weight") takes the diagonal block of the parameters whose names match, the rest held.
@@ -90,17 +92,19 @@ def hessian(
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
     began = time.perf_counter()
+    check_model(model)
     which = _resolve_which(method, which)
     if density and method != "lanczos":
         raise UsageError(f"a density needs the orthonormal pairs of --method lanczos; got --method {method} --density")
-    if density and probes < 2:
-        raise UsageError(f"probes = {probes}; wanted two or more: an interval is over several")
-    if not tol > 0:
-        raise UsageError(f"tol = {tol}; wanted a positive number, such as 1e-3")
+    if density:
+        probes = read_integer("probes", probes, least=2)  # an interval is over several
+    tol = read_positive("tol", tol, such_as="1e-3")
+    seed = read_integer("seed", seed, least=0)
+    pgd = read_attack(attack, norm, eps)
+    eps = pgd.ball.eps
     data = as_data(data)
     examples = select(data, n_examples, seed=seed)
-    ball = make_ball(norm, eps)
-    pgd = attack.with_eps(eps) if isinstance(attack, PGD) else parse_attack(attack, ball)
+    check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
     objective = Objective(
         model,
         examples.images,
@@ -113,8 +117,8 @@ def hessian(
         params=params,
         weight_decay=weight_decay,
     )
-    top = min(DEFAULT_TOP, objective.n_parameters) if top is None else top
-    if top > objective.n_parameters or top < 1:
+    top = min(DEFAULT_TOP, objective.n_parameters) if top is None else read_integer("top", top, least=1)
+    if top > objective.n_parameters:
         raise UsageError(
             f"top = {top}; there are {objective.n_parameters:,} parameters: give --top 1 or more, up to that"
         )

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: "errors units spec streams files results theory",  # words, units, files
     1: "data models params checkpoint safe_load shipped borrow losses memory",  # data and nets
-    2: "attacks objective curvature geometry",  # mathematics
+    2: "arguments attacks objective curvature geometry",  # mathematics
     3: "training distributed",
     4: "plots report",  # drawing
     5: "analyses",

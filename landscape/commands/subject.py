@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from ..arguments import check_outputs
 from ..checkpoint import Checkpoint, read_checkpoint, rebuild
-from ..data import ImageData, load_data, to_unit
+from ..data import ImageData, load_data
 from ..errors import UsageError
-from ..memory import out_of_memory
 from ..models import model_shape
 from ..options import choose_device
 from ..spec import parse_spec
@@ -89,31 +88,8 @@ def load_subject(
             f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for"
         )
     net = net.eval().to(place)
-    _check_outputs(net, spec, images)
+    check_outputs(net, images.images, classes=images.classes, name=spec, data=images.spec)
     return Subject(net, spec, checkpoint, images)
-
-
-def _check_outputs(net: nn.Module, spec: str, images: ImageData) -> None:
-    """Run the net, which may be anybody's, on one example; raise UsageError unless it gives one row of class scores."""
-    first = next(net.parameters(), None)
-    if first is None:
-        raise UsageError(f"{spec} has no parameters, and so no landscape; give another --model")
-    try:
-        with torch.no_grad():
-            outputs = net(to_unit(images.images[:1], device=first.device, dtype=first.dtype))
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise UsageError(
-            f"{spec} fails on the {_words(images.shape, images.classes)} of {images.spec} "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); give the --data that it was made for"
-        ) from error
-    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[0] != 1 or shape[1] < images.classes:
-        raise UsageError(
-            f"{spec} gives {shape} for one image, and {images.spec} has labels of {images.classes} classes; "
-            f"wanted outputs (1, {images.classes}), or wider: give the --data that it was made for"
-        )
 
 
 def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:

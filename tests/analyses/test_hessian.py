@@ -218,15 +218,36 @@ def test_weights_that_are_not_numbers(digits: ImageData) -> None:
         ({"method": "power", "which": "la"}, "--which lm"),
         ({"norm": "l1"}, "did you mean l2"),
         ({"attack": "pgd:steps=0"}, "steps = 0"),
-        ({"net": build_model("mlp:hidden=4", classes=4, seed=0)[0]}, "as many classes"),
+        ({"net": build_model("mlp:hidden=4", classes=4, seed=0)[0]}, r"gives \(1, 4\) for one image"),
+        ({"net": build_model("lenet:width=1", input=(3, 8, 8), seed=0)[0]}, "fails on the 1x8x8 images"),
+        ({"net": small_net(dtype=torch.bfloat16)}, "torch.bfloat16; wanted float32 or float64"),
+        ({"net": "digits/eps0.1"}, "landscape.load_model"),
+        ({"eps": None}, "eps = None"),
+        ({"eps": "4"}, "did you mean 4/255"),
+        ({"top": 2.5}, "top = 2.5; wanted a whole number"),
+        ({"tol": math.inf}, "tol = inf"),
+        ({"seed": -1}, "seed = -1"),
+        ({"norm": "linf", "attack": PGD(L2Ball(0.5))}, "an attack in a ball of l2"),
         ({"params": "fc3.*"}, r"did you mean fc2.\* or fc1.\*"),
         ({"density": True, "probes": 0}, "probes = 0"),
         ({"density": True, "method": "power"}, "--method lanczos"),
     ],
 )
-def test_requests_that_cannot_be_meant(digits: ImageData, settings: dict[str, Any], says: str) -> None:
+def test_requests_that_cannot_be_meant_are_refused_before_the_attack(
+    monkeypatch: pytest.MonkeyPatch, digits: ImageData, settings: dict[str, Any], says: str
+) -> None:
+    def attacked(*args: Any) -> None:
+        raise AssertionError("the examples were attacked")
+
+    monkeypatch.setattr(PGD, "__call__", attacked)
     with pytest.raises(UsageError, match=says):
         run(digits, **settings)
+
+
+def test_a_budget_in_any_form(digits: ImageData) -> None:
+    few: dict[str, Any] = {"top": 1, "n_examples": 10}
+    results = [run(digits, eps=eps, **few) for eps in (4 / 255, "4/255", torch.tensor(4 / 255, dtype=torch.float64))]
+    assert len({(result.eps, result.eigenvalues[0]) for result in results}) == 1
 
 
 def test_a_density_beside_the_pairs(digits: ImageData, result: Result, frozen: Objective, tmp_path: Path) -> None:

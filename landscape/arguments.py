@@ -1,0 +1,120 @@
+"""What is handed to an analysis: read as what is meant, or refused in one sentence before any work is done."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import numbers
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .attacks import PGD, make_ball, parse_attack
+from .borrow import evaluating
+from .data import to_unit
+from .errors import UsageError
+from .losses import Loss, cross_entropy
+from .memory import out_of_memory
+from .units import check_eps, parse_eps
+
+
+def read_eps(eps: Any, norm: str) -> float:
+    """Return a radius in pixel units from a number, an array or tensor of no dimension, or a text such as "4/255"."""
+    if isinstance(eps, str):
+        return parse_eps(eps, norm=norm)
+    if isinstance(eps, Tensor | np.ndarray) and eps.ndim == 0:
+        eps = eps.item()
+    if isinstance(eps, bool) or not isinstance(eps, numbers.Real):
+        raise UsageError(f"eps = {eps!r} is no radius; wanted 0 or more in pixel units of [0, 1], such as 4/255")
+    return check_eps(float(eps), norm=norm)
+
+
+def read_attack(attack: Any, norm: str | None, eps: Any) -> PGD:
+    """Return the attack, an object or as commands write it, with its radius at `eps`; `norm` None is its own, or l-inf.
+
+    Raises UsageError where an object's ball is of another norm than the one given.
+    """
+    if isinstance(attack, PGD):
+        own = attack.ball.norm
+        if norm not in (None, own):
+            raise UsageError(f"norm = {norm!r} came with an attack in a ball of {own}; leave norm out, or give {own!r}")
+        return attack.with_eps(read_eps(eps, own))
+    if not isinstance(attack, str):
+        raise UsageError(f"attack = {attack!r}; wanted a PGD object, or a text such as pgd:steps=10,rel_step=0.25")
+    norm = norm or "linf"
+    return parse_attack(attack, make_ball(norm, read_eps(eps, norm)))
+
+
+def read_integer(name: str, value: Any, *, least: int) -> int:
+    """Return a whole number of at least `least`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise UsageError(f"{name} = {value!r}; wanted a whole number, {least} or more")
+    return number
+
+
+def read_positive(name: str, value: Any, *, such_as: str) -> float:
+    """Return a finite number over 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise UsageError(f"{name} = {value!r}; wanted a finite positive number, such as {such_as}")
+    return float(value)
+
+
+def check_model(model: Any) -> None:
+    """Raise UsageError unless `model` is a module whose weights are there."""
+    if not isinstance(model, nn.Module):
+        came = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
+        raise UsageError(f"{came} came as the model; wanted a torch.nn.Module: load it with landscape.load_model")
+    for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if value.is_meta:
+            raise UsageError(
+                f"{name} is on the meta device, which holds no numbers; "
+                "load the net's weights with landscape.load_model, or model.to_empty(device='cpu') and load_state_dict"
+            )
+
+
+def check_outputs(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    classes: int,
+    loss: Loss = cross_entropy,
+    name: str = "the net",
+    data: str = "the data",
+) -> None:
+    """Run a net, which may be anybody's, on the first of `images` (N, C, H, W); it is left as it was.
+
+    Raises UsageError, in the words `name` and `data`, where it has no parameters, fails, or gives something else than
+    one row of scores for `classes` classes; for another loss than the cross-entropy, than one tensor.
+    """
+    first = next(model.parameters(), None)
+    if first is None:
+        raise UsageError(f"{name} has no parameters, and so no landscape; give another net")
+    shown = f"{'x'.join(map(str, images.shape[1:]))} images in {classes} classes"
+    try:
+        with torch.no_grad(), evaluating(model):
+            outputs = model(to_unit(images[:1], device=first.device, dtype=first.dtype))
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise UsageError(
+            f"{name} fails on the {shown} of {data} "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); give the --data that it was made for"
+        ) from error
+    if not isinstance(outputs, Tensor):
+        raise UsageError(
+            f"{name} gives a {type(outputs).__name__} for one image; wanted one tensor: "
+            "wrap the net in a module that returns its scores alone"
+        )
+    shape = tuple(outputs.shape)
+    if loss is cross_entropy and (len(shape) != 2 or shape[0] != 1 or shape[1] < classes):
+        raise UsageError(
+            f"{name} gives {shape} for one image, and {data} has labels of {classes} classes; "
+            f"wanted outputs (1, {classes}), or wider: give the --data that it was made for"
+        )
