@@ -82,6 +82,7 @@ def main(files: tuple[Path, ...], out: Path, single: bool) -> None:
     """Draw fig. 1 from its closed form; with theory results as FILES (.h5), the phase diagram of the linear model too.
 
     Writes a PDF and a PNG, whichever OUT names, the numbers as CSV, and how they were made as JSON.
+    Files of these names are replaced.
     """
     try:
         command = command_line(["fig1_theory.py", *sys.argv[1:]])

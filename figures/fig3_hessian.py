@@ -70,6 +70,7 @@ def main(files: tuple[Path, ...], out: Path, double: bool) -> None:
     """Draw the top eigenvalues in FILES (.h5), one curve per eps, with both of their errors.
 
     Writes a PDF and a PNG, whichever OUT names, the numbers as CSV, and how they were made as JSON.
+    Files of these names are replaced.
     """
     try:
         command = command_line(["fig3_hessian.py", *sys.argv[1:]])

@@ -18,8 +18,11 @@ from ..terminal import say
 )
 @options.overwrite
 def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
-    """Draw results, those of one kind together, as a PNG and a PDF."""
-    from ..plots import plot, save_figure
+    """Draw results, those of one kind together, as a PNG and a PDF.
+
+    Beside the first file, a picture that landscape drew before is drawn again; any other file is kept.
+    """
+    from ..plots import drawn_by_landscape, plot, save_figure
     from ..results import read_result
     from ..results.schema import KINDS
     from ..results.store import read_kind
@@ -30,8 +33,8 @@ def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
     stem = files[0] if out is None else out
     stem = stem.with_suffix("") if stem.suffix in (".h5", ".pdf", ".png") else stem
     pictures = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
-    if out is not None and not overwrite:
+    if not overwrite:
         for picture in pictures:
-            if picture.exists():
+            if picture.is_file() and (out is not None or not drawn_by_landscape(picture)):
                 raise LandscapeError(f"{picture} exists and is kept; give --overwrite, or another --out")
     say("wrote " + ", ".join(str(save_figure(figure, picture)) for picture in pictures))

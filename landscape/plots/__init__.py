@@ -8,7 +8,7 @@ from ..errors import UsageError
 from ..results.result import Result
 from .density import draw_density
 from .spectrum import draw_spectrum, figure_spectrum
-from .style import DOUBLE, SINGLE, PaperFigure, save_figure
+from .style import DOUBLE, SINGLE, PaperFigure, drawn_by_landscape, save_figure
 from .theory import draw_one_dimensional, draw_phases, figure_one_dimensional, figure_theory
 
 FIGURES: dict[str, Callable[..., PaperFigure]] = {"hessian": figure_spectrum, "theory": figure_theory}
@@ -37,6 +37,7 @@ __all__ = [
     "draw_one_dimensional",
     "draw_phases",
     "draw_spectrum",
+    "drawn_by_landscape",
     "figure_one_dimensional",
     "figure_spectrum",
     "figure_theory",

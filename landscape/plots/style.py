@@ -21,6 +21,12 @@ NOTE_SIZE = 5.5  # points: the footnote and the stamps
 INK, GREY, ALARM = "#222222", "#6e6e6e", "#b3001b"
 Colour = tuple[float, float, float, float]  # red, green, blue, alpha
 FORMATS = (".pdf", ".png", ".svg")
+_METADATA: dict[str, dict[str, str | None]] = {  # who drew it, and no date
+    ".pdf": {"Creator": "Landscape", "CreationDate": None},
+    ".png": {"Software": "Landscape"},
+    ".svg": {"Creator": "Landscape", "Date": None},
+}
+_MARKS = (b"/Creator (Landscape)", b"Software\0Landscape", b"<dc:title>Landscape</dc:title>")  # how files hold that
 
 PAPER: Any = {  # Any: matplotlib types its settings by a list of their names
     "font.family": "sans-serif",
@@ -109,6 +115,12 @@ def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> 
     return path
 
 
+def drawn_by_landscape(path: str | Path) -> bool:
+    """Say whether `save_figure` wrote the picture at `path`, as its metadata tell."""
+    data = Path(path).read_bytes()
+    return any(mark in data for mark in _MARKS)
+
+
 def _wrapped(figure: Figure, text: str, size: float) -> list[str]:
     """Return the lines of a text that fill the figure's width, measured in the type that they are drawn in."""
     room = 0.96 * figure.bbox.width
@@ -125,8 +137,7 @@ def _wrapped(figure: Figure, text: str, size: float) -> list[str]:
 
 
 def _rendered(figure: Figure, suffix: str, dpi: float | None = None) -> bytes:
-    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     buffer = io.BytesIO()
     with paper_style():
-        figure.savefig(buffer, format=suffix[1:], dpi=dpi or PAPER["savefig.dpi"], metadata=undated.get(suffix))
+        figure.savefig(buffer, format=suffix[1:], dpi=dpi or PAPER["savefig.dpi"], metadata=_METADATA[suffix])
     return buffer.getvalue()

@@ -96,6 +96,12 @@ def test_plot_draws_beside_the_first_file_or_where_it_is_told(measured: Path) ->
     shutil.copy(measured, "x.h5")
     done = landscape("plot", "x.h5")
     assert (done.code, done.out) == (0, "wrote x.png, x.pdf\n")
+    assert landscape("plot", "x.h5") == done  # a picture of ours is drawn again
+    Path("x.pdf").write_bytes(b"%PDF of somebody else's")
+    kept = landscape("plot", "x.h5")
+    assert (kept.code, kept.err) == (1, "Error: x.pdf exists and is kept; give --overwrite, or another --out\n")
+    assert Path("x.pdf").read_bytes() == b"%PDF of somebody else's"
+    assert landscape("plot", "x.h5", "--overwrite") == done
     told = landscape("plot", "x.h5", measured, "--out", "pictures/two.pdf")
     assert told.out == "wrote pictures/two.png, pictures/two.pdf\n"
     before = contents(Path())

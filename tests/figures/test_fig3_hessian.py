@@ -82,6 +82,12 @@ def test_bad_input_is_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_repeat_replaces_its_files_and_help_says_so(results: list[Path], tmp_path: Path) -> None:
+    assert "Files of these names are replaced." in invoke("--help").output
+    for _ in range(2):
+        assert invoke(*results, "-o", tmp_path / "fig.pdf").exit_code == 0
+
+
 def test_wrong_usage_exits_with_2(results: list[Path], tmp_path: Path) -> None:
     assert invoke().exit_code == 2
     done = invoke(results[0], "-o", results[0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from landscape.errors import LandscapeError, UsageError
-from landscape.plots import DOUBLE, plot, save_figure
+from landscape.plots import DOUBLE, drawn_by_landscape, plot, save_figure
 from landscape.plots.style import PAPER, eps_colours, paper_style
 from tests.results.made import hessian
 
@@ -37,6 +37,13 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, suffix: str, start
     one, other = (save_figure(plot(hessian()), tmp_path / f"{name}{suffix}") for name in "ab")
     assert one.read_bytes().startswith(start)
     assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".png", ".svg"])
+def test_a_picture_tells_who_drew_it(tmp_path: Path, suffix: str) -> None:
+    assert drawn_by_landscape(save_figure(plot(hessian()), tmp_path / f"a{suffix}"))
+    plot(hessian()).savefig(tmp_path / f"b{suffix}")
+    assert not drawn_by_landscape(tmp_path / f"b{suffix}")
 
 
 def test_pdf_fonts_are_embedded_as_truetype(tmp_path: Path) -> None:
