@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import platform
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,7 +197,8 @@ def _spec_to_build(checkpoint: Checkpoint, model: str | None) -> str:
     if runs_code:
         # The file may be a stranger's, and building this net would run whatever it names.
         raise UsageError(
-            f"{checkpoint.path} names code for its net, run only if you say so: give --model {checkpoint.model}"
+            f"{checkpoint.path} names code for its net, run only if you say so: "
+            f"give --model {shlex.quote(checkpoint.model)}"
         )
     return checkpoint.model
 
