@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,6 @@ def stepping(self):
 Lanczos.step = stepping
 main(prog_name="landscape")
 """
-
-
-@pytest.fixture(autouse=True)
-def hear_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def at_product(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
