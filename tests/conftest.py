@@ -67,7 +67,7 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(autouse=True)
 def ctrl_c() -> Iterator[None]:
-    """Hear SIGINT as a person's shell lets a program hear it: a job in the background may have been told to ignore it."""
+    """Hear SIGINT as a program at a prompt hears it: a job in the background may have been told to ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
