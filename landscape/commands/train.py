@@ -9,6 +9,7 @@ import click
 
 from .. import options
 from ..errors import UsageError
+from ..spec import parse_spec
 from ..terminal import Interruption, print_table, progress, say, say_next
 from ..units import format_eps, parse_eps
 
@@ -119,7 +120,9 @@ def command(
     if final["collapsed"]:
         say("caution: the net is a constant classifier; try --eps-schedule linear, a wider --model, or a smaller --eps")
     say(f"wrote {', '.join(str(path) for path in finished.paths)}")
-    say_next("landscape", "hessian", out)
+    # A checkpoint's word runs no code: what is a callable has to be typed again.
+    code = [(flag, spec) for flag, spec in (("--model", model), ("--data", data)) if parse_spec(spec).callable]
+    say_next("landscape", "hessian", out, *(word for pair in code for word in pair))
 
 
 def _cell(final: dict[str, Any], kind: str, split: str) -> str:

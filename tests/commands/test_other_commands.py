@@ -47,6 +47,17 @@ def test_what_to_type_next_can_be_pasted() -> None:
     assert landscape(*words).code == 0
 
 
+def test_what_to_type_next_names_the_code_that_a_checkpoint_may_not_run() -> None:
+    Path("own.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    done = landscape(
+        "train", "--data", "digits", "--model", "own.py:net", "--eps", "0", "--epochs", "1", "--out", "t.pt"
+    )
+    assert done.out.endswith("\nnext: landscape hessian t.pt --model own.py:net\n")
+    assert landscape("hessian", "t.pt", "--model", "own.py:net", "--top", "1", "--n-examples", "50").code == 0
+
+
 def test_the_same_training_gives_the_same_bytes_and_asks_before_it_replaces_them() -> None:
     assert landscape(*TRAIN, "-q") == landscape(*TRAIN, "-q", "--overwrite")
     first = contents(Path())
