@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..spec import nearest, parse_spec
+from ..spec import Spec, nearest, parse_spec
 from .cifar10 import load_cifar10
 from .digits import load_digits
 from .download import Progress
@@ -23,6 +24,7 @@ def load_data(
 ) -> ImageData:
     """Load one split, "train" or "test", of digits, mnist, cifar10, an .npz, or a `file.py:callable`.
 
+    `mnist:train=12000` is MNIST with the first 12,000 training images alone; so for digits and cifar10.
     MNIST and CIFAR-10 are looked for under `data_dir`, else $LANDSCAPE_DATA, else the user cache, and downloaded there
     where they are absent, reporting bytes to `progress(stage, done, total)`. Raises UsageError for an unknown name or
     split, DataError for data that are missing, damaged or no images in [0, 1].
@@ -30,19 +32,35 @@ def load_data(
     if split not in ("train", "test"):
         raise UsageError(f"split = {split!r} is unknown; write train or test")
     parsed = parse_spec(spec)
-    if parsed.settings or (parsed.callable is not None and parsed.head in NAMES):
-        raise UsageError(f"data sets take no settings; write {parsed.head} instead of {spec}")
-    if parsed.head == "digits":
-        return load_digits(split)
-    if parsed.head == "mnist":
-        return load_mnist(split, data_folder(data_dir), progress=progress)
-    if parsed.head == "cifar10":
-        return load_cifar10(split, data_folder(data_dir), progress=progress)
+    if parsed.head in NAMES:
+        return _load_named(parsed, split, data_dir, progress)
+    if parsed.settings:
+        raise UsageError(f"{parsed.head} takes no settings; write {parsed.head} instead of {spec}")
     if parsed.callable is not None or parsed.head.endswith(".py"):
         return load_from_callable(parsed, split)
     if parsed.head.endswith(".npz"):
         return load_npz(parsed, split)
     raise UsageError(f"{spec!r} is no data set, no .npz and no file.py:callable; {nearest(parsed.head, NAMES)}")
+
+
+def _load_named(spec: Spec, split: str, data_dir: str | Path | None, progress: Progress | None) -> ImageData:
+    count = spec.settings.get("train")
+    if spec.callable is not None or set(spec.settings) - {"train"} or not (count is None or count.isdecimal()):
+        raise UsageError(f"{spec} is no data set; write {spec.head}, or {spec.head}:train=1000 for the first 1,000")
+    if spec.head == "digits":
+        data = load_digits(split)
+    elif spec.head == "mnist":
+        data = load_mnist(split, data_folder(data_dir), progress=progress)
+    else:
+        data = load_cifar10(split, data_folder(data_dir), progress=progress)
+    if count is None:
+        return data
+    n = int(count)
+    if split == "test":  # the test images are the same whatever is trained on
+        return replace(data, spec=f"{spec.head}:train={n}")
+    if not 1 <= n <= len(data):
+        raise UsageError(f"{spec} cannot be met: {spec.head} has {len(data)} training images; write train=1 to that")
+    return replace(data, images=data.images[:n], labels=data.labels[:n], spec=f"{spec.head}:train={n}")
 
 
 def as_data(obj: Any, *, split: str = "train", classes: int | None = None) -> ImageData:

@@ -102,3 +102,12 @@ def test_the_digits_are_those_of_uci_split_once_for_all() -> None:
         178, 182, 177, 183, 181, 182, 181, 179, 174, 180,
     ]  # fmt: skip
     assert train.images.double().sum().item() * 16 + test.images.double().sum().item() * 16 == 561_718
+
+
+def test_the_first_training_images_alone_are_a_data_set_of_their_own() -> None:
+    every, first = load_data("digits"), load_data("digits:train=100")
+    assert torch.equal(first.images, every.images[:100]) and torch.equal(first.labels, every.labels[:100])
+    assert (first.spec, first.classes, first.split) == ("digits:train=100", 10, "train")
+    test = load_data("digits:train=100", split="test")  # the same test images, whatever is trained on
+    assert torch.equal(test.images, load_data("digits", split="test").images)
+    assert test.spec == "digits:train=100"
