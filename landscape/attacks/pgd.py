@@ -19,8 +19,11 @@ from ..spec import nearest, parse_spec
 from ..streams import example_streams
 from ..units import format_eps, parse_number
 from .balls import Ball
+from .best import Best
 
 Noise = Callable[[int], list[np.random.Generator]]
+Visit = Callable[[Tensor, Tensor, Tensor], None]  # an iterate (N, ...), its outputs (N, ...), its losses (N,)
+Flat = Callable[[Tensor], None]
 STARTS = ("ball", "step", "zero")
 KEEPS = ("best", "last")
 
@@ -90,29 +93,52 @@ class PGD:
         streams = noise if noise is not None else _streams(generator, len(images))
         borrowed = evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
         network = detached(model) if isinstance(model, nn.Module) else model
-        with torch.enable_grad(), borrowed, full_precision():
-            best = images
-            best_losses = torch.full(labels.shape[:1], -torch.inf, dtype=images.dtype, device=images.device)
+        best = Best(images, labels)
+        judged = self.keep == "best" or self.restarts > 1
+        with borrowed, full_precision():
             for restart in range(self.restarts):
-                x = self._start(images, streams(restart) if self.start != "zero" else [])
-                for _ in range(self.steps):
-                    x.requires_grad_()
-                    losses = per_example(loss, network(x), labels)
-                    gradient = torch.zeros_like(x)  # where the loss does not move with the pixels: rounding, a table
-                    if losses.requires_grad:
-                        (gradient,) = torch.autograd.grad(losses.sum(), x, materialize_grads=True)
-                    x, losses = x.detach(), losses.detach()
-                    if self.keep == "best":
-                        best, best_losses = _better(best, best_losses, x, losses)
-                    x = self.ball.project(x + self.step_size * self.ball.ascent(gradient), images)
-                if self.keep == "best" or self.restarts > 1:
-                    with torch.no_grad():
-                        best, best_losses = _better(best, best_losses, x, per_example(loss, network(x), labels))
-                else:
-                    best = x
-        return best.detach()
+                start = self.start_images(images, streams(restart) if self.start != "zero" else [])
+                visit = best.offer if self.keep == "best" else None
+                x = self.climb(network, images, labels, start, loss=loss, visit=visit)
+                if judged:
+                    best.judge(network, x, labels, loss=loss)
+        return best.images if judged else x
 
-    def _start(self, images: Tensor, streams: list[np.random.Generator]) -> Tensor:
+    def climb(
+        self,
+        network: Network,
+        images: Tensor,
+        labels: Tensor,
+        start: Tensor,
+        *,
+        loss: Loss = cross_entropy,
+        visit: Visit | None = None,
+        flat: Flat | None = None,
+    ) -> Tensor:
+        """Return the last iterate (N, ...) of one ascent from `start` (N, ...), around `images` (N, ...).
+
+        `visit` sees each iterate but that last one, which nobody has judged, with its outputs and losses; `flat` sees
+        where the first gradient is exactly zero (N,). Call it in eval mode and in full precision.
+        """
+        x = start.detach()  # of its own: the caller may keep `start` for another ascent
+        for number in range(self.steps):
+            with torch.enable_grad():
+                x.requires_grad_()
+                outputs = network(x)
+                losses = per_example(loss, outputs, labels)
+                gradient = torch.zeros_like(x)  # where the loss does not move with the pixels: rounding, a table
+                if losses.requires_grad:
+                    (gradient,) = torch.autograd.grad(losses.sum(), x, materialize_grads=True)
+            x = x.detach()
+            if visit is not None:
+                visit(x, outputs.detach(), losses.detach())
+            if flat is not None and number == 0:
+                flat(gradient.flatten(1).eq(0).all(dim=1))
+            x = self.ball.project(x + self.step_size * self.ball.ascent(gradient), images)
+        return x
+
+    def start_images(self, images: Tensor, streams: list[np.random.Generator]) -> Tensor:
+        """Return where an ascent starts (N, ...): one stream of randomness an image, none where `start` is "zero"."""
         if self.start == "zero":
             return images.clone()
         ball = self.ball if self.start == "ball" else self.ball.with_eps(min(self.step_size, self.ball.eps))
@@ -124,13 +150,6 @@ def _written(step: float) -> str:
     # An attack is read back from its words, so they must not round.
     short = format_eps(step)
     return short if parse_number(short, name="step") == step else str(float(step))
-
-
-def _better(best: Tensor, best_losses: Tensor, x: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
-    # A loss that is not a number beats nothing and loses to any number; the first iterate is taken whatever its loss.
-    gain = (losses > best_losses) | ~(best_losses > -torch.inf)
-    shape = (-1, *[1] * (x.dim() - 1))
-    return torch.where(gain.view(shape), x, best), torch.where(gain, losses.to(best_losses), best_losses)
 
 
 def _streams(generator: torch.Generator | None, n: int) -> Noise:

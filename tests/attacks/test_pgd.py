@@ -108,7 +108,7 @@ def test_the_start_of_one_step_is_no_longer_than_that(norm: str) -> None:
     ball = LinfBall(0.2) if norm == "linf" else L2Ball(0.2)
     images = torch.full((200, 1, 3, 3), 0.5)
     for attack, longest in ((PGD(ball, rel_step=0.25, start="step"), 0.05), (PGD(ball), 0.2)):
-        shift = (attack._start(images, streams_of(range(200))(0)) - images).flatten(1)
+        shift = (attack.start_images(images, streams_of(range(200))(0)) - images).flatten(1)
         lengths = shift.abs().amax(1) if norm == "linf" else shift.norm(dim=1)
         assert lengths.max() <= longest + 1e-7
         # Uniform in nine dimensions: the longest of 200 is all but the radius.
