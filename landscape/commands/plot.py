@@ -24,7 +24,7 @@ def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
     """
     from ..plots import drawn_by_landscape, plot, save_figure
     from ..results import read_result
-    from ..results.schema import KINDS
+    from ..results.kinds import KINDS
     from ..results.store import read_kind
 
     kinds = [read_kind(path) for path in files]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..results import Result
-from ..results.schema import KINDS
+from ..results.kinds import KINDS
 from ..terminal import print_pairs, print_table, say, say_next
 
 _ROWS = 9  # of the table; the file and the figure have them all

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .caveats import caveats, is_collapsed
 from .describe import describe, table
+from .kinds import KINDS
 from .provenance import command_line, default_path, provenance, settings_hash
 from .result import Result
-from .schema import KINDS, SCHEMA_VERSION
+from .schema import SCHEMA_VERSION
 from .snapshots import is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
 from .store import read_kind, read_result
 

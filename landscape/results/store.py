@@ -20,6 +20,7 @@ from ..errors import ResultError
 from ..files import atomic_path
 from ..spec import nearest
 from . import schema
+from .kinds import Array, Kind
 from .result import Result
 from .values import Value, decode, encode
 
@@ -91,7 +92,7 @@ def array_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
         return {name: dataset.shape for name, dataset in _datasets(file, kind).items()}
 
 
-def coordinates(kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def coordinates(kind: Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the values 1, 2, ... of every counted dimension (not of P, nor of one that an array gives its values)."""
     return {
         dim: np.arange(1, size + 1)
@@ -110,7 +111,7 @@ def attributes_in_file(kind_name: str, attrs: Mapping[str, Value]) -> dict[str, 
     }
 
 
-def attributes_of_array(spec: schema.Array) -> dict[str, str]:
+def attributes_of_array(spec: Array) -> dict[str, str]:
     """Return what is written beside an array: its units, its meaning, and what each of its codes stands for."""
     codes = {f"code_{number}": meaning for number, meaning in spec.codes.items()}
     return {"units": spec.units, "long_name": spec.meaning, **codes}
@@ -221,12 +222,12 @@ def _kind_of(file: h5py.File, path: str | Path) -> str:
     return kind
 
 
-def _read_attributes(file: h5py.File, kind: schema.Kind) -> dict[str, Value]:
+def _read_attributes(file: h5py.File, kind: Kind) -> dict[str, Value]:
     ours = [name for name in file.attrs if name not in ("kind", "schema_version") and not name.startswith("_NC")]
     return {name: decode(name, file.attrs[name], _type(kind, name)) for name in ours}
 
 
-def _datasets(file: h5py.File, kind: schema.Kind) -> dict[str, h5py.Dataset]:
+def _datasets(file: h5py.File, kind: Kind) -> dict[str, h5py.Dataset]:
     """Return the kind's datasets, each checked for its type, its shape, and that the file can hold what it claims."""
     found: dict[str, h5py.Dataset] = {}
     sizes: dict[str, tuple[int, str]] = {}
@@ -281,7 +282,7 @@ def _is_own(file: h5py.File, name: str, kind: type) -> bool:
     return isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], kind)
 
 
-def _write_scales(file: h5py.File, kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> None:
+def _write_scales(file: h5py.File, kind: Kind, arrays: Mapping[str, np.ndarray]) -> None:
     values = coordinates(kind, arrays)
     for dim, size in _sizes(kind, arrays).items():
         if dim in values:
@@ -296,7 +297,7 @@ def _write_scales(file: h5py.File, kind: schema.Kind, arrays: Mapping[str, np.nd
                 file[name].dims[axis].attach_scale(file[dim])
 
 
-def _sizes(kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+def _sizes(kind: Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
     return {
         dim: size
         for name, array in arrays.items()
@@ -304,5 +305,5 @@ def _sizes(kind: schema.Kind, arrays: Mapping[str, np.ndarray]) -> dict[str, int
     }
 
 
-def _type(kind: schema.Kind, name: str) -> str:
+def _type(kind: Kind, name: str) -> str:
     return kind.attributes[name].type if name in kind.attributes else "any"

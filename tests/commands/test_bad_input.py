@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from landscape import files
-from landscape.results import schema
+from landscape.results import kinds
 from tests.commands.runner import SMALL, contents, landscape
 from tests.results.made import hessian as made_result
 
@@ -217,7 +217,7 @@ def assert_one_sentence(err: str) -> None:
 
 
 def test_results_of_several_kinds_are_not_drawn_together(monkeypatch: pytest.MonkeyPatch, measured: Path) -> None:
-    monkeypatch.setitem(schema.KINDS, "other", schema.HESSIAN)
+    monkeypatch.setitem(kinds.KINDS, "other", kinds.KINDS["hessian"])
     other = made_result()
     object.__setattr__(other, "kind", "other")
     other.save("other.h5")
