@@ -11,7 +11,7 @@ from .. import options
 from ..errors import UsageError
 from ..spec import parse_spec
 from ..terminal import Interruption, print_table, progress, say, say_next
-from ..units import format_eps, parse_eps
+from ..units import format_eps, parse_eps, parse_number
 
 EXAMPLE = "landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
 
@@ -21,6 +21,13 @@ def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     if not all(word.isdecimal() for word in words):
         raise click.BadParameter(f"{text!r} is no list of epochs; write 5,10,20")
     return [int(word) for word in words]
+
+
+def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[float]:
+    try:
+        return [parse_number(word) for word in text.split(",") if word.strip()]
+    except UsageError as error:
+        raise click.BadParameter(f"{text!r} is no list of fractions; write 0.5,0.75") from error
 
 
 @click.command(epilog=f"Example: {EXAMPLE}")
@@ -38,11 +45,42 @@ def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     click.option(
         "--eps-overshoot", metavar="EPS", help="Where a warm-up heads, clipped at --eps.  [default: twice --eps]"
     ),
-    click.option("--epochs", type=click.IntRange(1), default=20, show_default=True),
+    click.option("--eps-start", metavar="EPS", default="0", show_default=True, help="Where a warm-up begins."),
+    click.option(
+        "--epochs", type=click.IntRange(1), help="Passes over the data.  [default: 20, or the --periods' end]"
+    ),
+    click.option(
+        "--periods",
+        default="",
+        callback=_epochs,
+        metavar="N,N...",
+        help="Epochs where lr and eps start anew, each kept as NAME-epochN.pt; 100,150,200 is the paper's.",
+    ),
     click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True),
     click.option("--lr", type=float, help="Learning rate.  [default: 1e-3 for adam, 0.1 for sgd]"),
     click.option(
-        "--lr-schedule", type=click.Choice(["constant", "step", "cosine"]), default="constant", show_default=True
+        "--lr-schedule",
+        type=click.Choice(["constant", "step", "cosine", "linear", "cyclic"]),
+        default="constant",
+        show_default=True,
+    ),
+    click.option(
+        "--lr-drops",
+        default="0.5,0.75",
+        show_default=True,
+        callback=_fractions,
+        metavar="F,F...",
+        help="Where a step schedule divides the learning rate by 10: fractions of a period.",
+    ),
+    click.option(
+        "--lr-warmup", type=float, default=0.0, show_default=True, help="Epochs that the learning rate climbs from 0."
+    ),
+    click.option(
+        "--schedule-by",
+        type=click.Choice(["epoch", "batch"]),
+        default="epoch",
+        show_default=True,
+        help="What schedules move with; the paper's move with epochs.",
     ),
     click.option("--weight-decay", type=float, default=0.0, show_default=True),
     click.option("--momentum", type=float, default=0.9, show_default=True),
@@ -62,6 +100,7 @@ def command(
     eps: str,
     norm: str,
     eps_overshoot: str | None,
+    eps_start: str,
     device: str,
     save_epochs: list[int],
     out: Path,
@@ -73,7 +112,7 @@ def command(
     """Train --model on --data against an adversary of radius --eps, and save NAME.pt (and NAME-epoch0.pt, the start).
 
     The attack of training keeps its last iterate and runs in eval mode; its relative step follows eps through a
-    warm-up. The same seed on the same machine writes the same bytes.
+    warm-up, an absolute one (step=1/255) stays. The same seed on the same machine writes the same bytes.
     """
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
@@ -85,6 +124,7 @@ def command(
         eps=parse_eps(eps, norm=norm),
         norm=norm,
         eps_overshoot=None if eps_overshoot is None else parse_eps(eps_overshoot, norm=norm),
+        eps_start=parse_eps(eps_start, norm=norm),
         **settings,
     )
     place = options.choose_device(device)

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from ..attacks import PGD, make_ball, parse_attack
@@ -18,6 +19,7 @@ from .schedules import EPS_SCHEDULES, LR_SCHEDULES, eps_at, lr_at, position
 OPTIMIZERS = ("adam", "sgd")
 UPDATES = ("epoch", "batch")
 DEFAULT_ATTACK = "pgd:steps=10,rel_step=0.25,restarts=1"
+DEFAULT_EPOCHS = 20
 DEFAULT_LR = {"adam": 1e-3, "sgd": 0.1}
 
 
@@ -27,9 +29,12 @@ class Recipe:
 
     `eps` is in pixel units of [0, 1]. A warm-up climbs from `eps_start` towards `eps_overshoot`, clipped to `eps`; an
     overshoot left out is twice `eps` (at most 1 for l-inf), so that a linear warm-up arrives half way and stays.
+    `periods` are the epochs at which periods end, such as (100, 150, 200): there learning rate and eps start anew, both
+    together (the paper's periodic adversarial scheduling); `epochs` left out is the last of them, or 20.
     `lr` left out is 1e-3 for Adam and 0.1 for SGD. `momentum` is Adam's beta_1 too, and `weight_decay` is the L2 term
-    of either. The drops of the "step" schedule are fractions of the run. Schedules move by whole epochs, as in the
-    paper, or by "batch". The attack keeps its last iterate unless its text says keep=best; a relative step follows eps
+    of either. The drops of the "step" schedule are fractions of a period. Schedules move by whole epochs, as in the
+    paper, or by "batch"; a "cyclic" learning rate, and a warm-up from 0 over the first `lr_warmup` epochs of the run,
+    always move by batch. The attack keeps its last iterate unless its text says keep=best; a relative step follows eps
     through a warm-up, an absolute one stays. `augment` left out crops and flips CIFAR-10 and nothing else.
     """
 
@@ -38,12 +43,14 @@ class Recipe:
     eps_schedule: str = "constant"
     eps_overshoot: float | None = None
     eps_start: float = 0.0
-    epochs: int = 20
+    periods: Sequence[int] = ()
+    epochs: int = None  # type: ignore[assignment]  # left out; whole once the recipe is made
     optimizer: str = "adam"
     lr: float | None = None
     lr_schedule: str = "constant"
     lr_drops: Sequence[float] = (0.5, 0.75)
     lr_factor: float = 0.1
+    lr_warmup: float = 0.0
     schedule_by: str = "epoch"
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -55,18 +62,32 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
             _one_of(name, getattr(self, name), known)
+        self._set("periods", _period_ends(self.periods))
+        self._set("epochs", _epochs(self.epochs, self.periods))
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             self._set(name, _whole(name, getattr(self, name), least))
-        for name in ("eps", "eps_start", "lr_factor", "momentum", "weight_decay"):
+        for name in ("eps", "eps_start", "lr_factor", "lr_warmup", "momentum", "weight_decay"):
             self._set(name, _number(name, getattr(self, name)))
         self._set("lr", DEFAULT_LR[self.optimizer] if self.lr is None else _number("lr", self.lr, positive=True))
         if self.momentum >= 1:
             raise UsageError(f"momentum = {self.momentum:g} never forgets; wanted a number in [0, 1), such as 0.9")
         self._set("lr_drops", tuple(_number("lr_drops", drop) for drop in self.lr_drops))
         if any(drop > 1 for drop in self.lr_drops):
-            raise UsageError(f"lr_drops = {self.lr_drops} pass 1; give fractions of the run, such as 0.5 and 0.75")
+            raise UsageError(
+                f"lr_drops = {self.lr_drops} pass 1; give fractions of the run or its period, such as 0.5 and 0.75"
+            )
         if self.augment not in (None, False, True):
             raise UsageError(f"augment = {self.augment!r} is no answer; give true, false, or leave it out")
+        if self.periods and self.periods[-1] != self.epochs:
+            raise UsageError(
+                f"the periods end at epoch {self.periods[-1]} and the run at {self.epochs}; leave --epochs out, "
+                f"or let the last period end at {self.epochs}"
+            )
+        if self.lr_warmup > self.epochs:
+            raise UsageError(
+                f"lr_warmup = {self.lr_warmup:g} is longer than the {self.epochs} epochs of the run; "
+                f"give {self.epochs} or less"
+            )
         self._check_budget()
         self._set("attack", _attack_text(self.attack, self.norm, self.eps))
 
@@ -80,6 +101,8 @@ class Recipe:
         if self.eps_schedule == "constant":
             if self.eps_overshoot is not None:
                 raise UsageError("eps_overshoot means nothing to a constant eps; give --eps-schedule linear or cosine")
+            if self.eps_start > 0:
+                raise UsageError("eps_start means nothing to a constant eps; give --eps-schedule linear or cosine")
             return
         if self.eps_overshoot is None:
             self._set("eps_overshoot", min(2 * self.eps, 1.0) if self.norm == "linf" else 2 * self.eps)
@@ -92,7 +115,16 @@ class Recipe:
     @property
     def boundaries(self) -> tuple[int, ...]:
         """Epochs at which the schedules start anew, the run's end included."""
-        return (0, self.epochs)
+        return (0, *self.periods) if self.periods else (0, self.epochs)
+
+    def at(self, epoch: float) -> tuple[float, float]:
+        """Return the budget (pixel units) and the learning rate of the batch that begins at an epoch and its fraction.
+
+        The fraction moves what goes by batch; what goes by whole epochs stands still until the next.
+        """
+        reached = epoch if self.schedule_by == "batch" else float(math.floor(epoch))
+        lr = self._scheduled_lr(epoch if self.lr_schedule == "cyclic" else reached)
+        return self.eps_at(reached), lr * self._warmth(epoch)
 
     def eps_at(self, epoch: float) -> float:
         """Return the budget at an epoch, which may be a fraction, in pixel units."""
@@ -102,6 +134,12 @@ class Recipe:
 
     def lr_at(self, epoch: float) -> float:
         """Return the learning rate at an epoch, which may be a fraction."""
+        return self._scheduled_lr(epoch) * self._warmth(epoch)
+
+    def _warmth(self, epoch: float) -> float:
+        return min(epoch / self.lr_warmup, 1.0) if self.lr_warmup else 1.0
+
+    def _scheduled_lr(self, epoch: float) -> float:
         assert self.lr is not None
         at = position(epoch, self.boundaries)
         return lr_at(at, kind=self.lr_schedule, lr=self.lr, drops=self.lr_drops, factor=self.lr_factor)
@@ -120,8 +158,12 @@ class Recipe:
         return replace(self, augment=augment)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain Python, for the `training` entry of a checkpoint."""
-        return {**asdict(self), "lr_drops": list(self.lr_drops)}
+        """Return the settings as plain Python, for the `training` entry of a checkpoint.
+
+        Settings that came later are told where they are not at their default: a run without them keeps its bytes.
+        """
+        told = {**asdict(self), "lr_drops": list(self.lr_drops), "periods": list(self.periods)}
+        return {name: value for name, value in told.items() if name not in _LATER or value != _LATER[name]}
 
     @classmethod
     def from_dict(cls, training: Mapping[str, Any]) -> Recipe:
@@ -150,6 +192,9 @@ def as_recipe(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
     return Recipe(**settings)
 
 
+# Settings that came after the first checkpoints, at the values that those were trained with.
+_LATER: dict[str, Any] = {"periods": [], "lr_warmup": 0.0}
+
 _CHOICES: dict[str, Sequence[str]] = {
     "norm": ("linf", "l2"),
     "eps_schedule": EPS_SCHEDULES,
@@ -172,6 +217,24 @@ def _whole(name: str, value: Any, least: int) -> int:
     if whole < least:
         raise UsageError(f"{name} = {whole} is too small; give {least} or more")
     return whole
+
+
+def _epochs(given: int | None, periods: Sequence[int]) -> int:
+    return given if given is not None else periods[-1] if periods else DEFAULT_EPOCHS
+
+
+def _period_ends(periods: Sequence[int]) -> tuple[int, ...]:
+    """Return where the periods end; a 0 that says where the first begins is let pass."""
+    ends = tuple(_whole("periods", end, 0) for end in periods)
+    if ends in ((), (0,)):
+        if periods:
+            raise UsageError("periods = 0 ends before it begins; give their last epochs, such as 100,150,200")
+        return ()
+    ends = ends[1:] if ends[0] == 0 else ends
+    if any(not a < b for a, b in pairwise((0, *ends))):
+        shown = ",".join(map(str, ends))
+        raise UsageError(f"the periods {shown} do not increase; give their last epochs, such as 100,150,200")
+    return ends
 
 
 def _number(name: str, value: Any, *, positive: bool = False) -> float:

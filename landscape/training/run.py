@@ -48,13 +48,14 @@ def run(
 ) -> TrainingRun:
     """Train the net that a spec names on the data that a spec names, and save it to `out` (NAME.pt, or .safetensors).
 
-    The initial weights are kept as NAME-epoch0.pt, those after each of `save_epochs` as NAME-epochN.pt; a run that ends
-    before its first epoch does leaves neither. The same seed on the same machine writes the same bytes: no file holds
-    a time. Raises LandscapeError before any work where a file exists and `overwrite` is false, UsageError for an epoch
-    that the run does not reach; before any file is written, UsageError for what `check_trainable` refuses.
+    The initial weights are kept as NAME-epoch0.pt, those after each of `save_epochs` and of the recipe's periods as
+    NAME-epochN.pt; a run that ends before its first epoch does leaves neither. The same seed on the same machine writes
+    the same bytes: no file holds a time. Raises LandscapeError before any work where a file exists and `overwrite` is
+    false, UsageError for an epoch that the run does not reach; before any file is written, UsageError for what
+    `check_trainable` refuses.
     """
     out = Path(out)
-    epochs = _wanted_epochs(save_epochs, recipe.epochs)
+    epochs = _wanted_epochs([*save_epochs, *recipe.periods], recipe.epochs)
     snapshots = {epoch: out.with_name(f"{out.stem}-epoch{epoch}{out.suffix}") for epoch in (0, *epochs)}
     _check_outputs(out, [out, *snapshots.values()], overwrite)
 

@@ -11,7 +11,9 @@ from ..errors import UsageError
 from ..spec import nearest
 
 EPS_SCHEDULES = ("constant", "linear", "cosine")
-LR_SCHEDULES = ("constant", "step", "cosine", "linear")
+LR_SCHEDULES = ("constant", "step", "cosine", "linear", "cyclic")
+
+CYCLE_PEAK = 0.4  # of the period: where a cyclic learning rate is largest (Wong et al. 2020)
 
 # Fractions such as 1/3 of a period are rounded on the way here; a drop due at that moment must still happen at it.
 _ROUNDING = 1e-9
@@ -54,7 +56,8 @@ def lr_at(fraction: float, *, kind: str, lr: float, drops: Sequence[float] = (),
     """Return the learning rate at a fraction d/D of the period.
 
     "step" multiplies `lr` by `factor` at each of the `drops` (fractions of the period) that has come; "cosine" and
-    "linear" fall from `lr` to zero at the period's end; "constant" stays.
+    "linear" fall from `lr` to zero at the period's end; "cyclic" rises from zero to `lr` at 2/5 of the period and falls
+    back to zero; "constant" stays.
     """
     if kind == "constant":
         return lr
@@ -64,4 +67,6 @@ def lr_at(fraction: float, *, kind: str, lr: float, drops: Sequence[float] = (),
         return lr * (1 + math.cos(math.pi * fraction)) / 2
     if kind == "linear":
         return lr * (1 - fraction)
+    if kind == "cyclic":
+        return lr * min(fraction / CYCLE_PEAK, (1 - fraction) / (1 - CYCLE_PEAK))
     raise UsageError(f"learning-rate schedule {kind!r} is unknown; {nearest(kind, LR_SCHEDULES)}")

@@ -104,8 +104,7 @@ def _run_epoch(
     wrong = torch.zeros(len(bounds), dtype=torch.int64, device=device)
     checked = 0
     for batch, (start, end) in enumerate(bounds):
-        at = epoch + batch / len(bounds) if recipe.schedule_by == "batch" else float(epoch)
-        eps, lr = recipe.eps_at(at), recipe.lr_at(at)
+        eps, lr = recipe.at(epoch + batch / len(bounds))
         rows = order[start:end]
         index = torch.from_numpy(rows).to(device)
         x, y = images[index], labels[index]

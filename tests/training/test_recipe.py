@@ -34,12 +34,21 @@ from landscape.training import Recipe
         ({"lr": float("inf")}, "out of range"),
         ({"momentum": 1}, "never forgets"),
         ({"weight_decay": -1e-4}, "out of range"),
-        ({"lr_drops": (100, 150)}, "fractions of the run"),
+        ({"lr_drops": (100, 150)}, "fractions of the run or its period"),
         ({"augment": "crop"}, "augment"),
         ({"eps_overshoot": 0.2}, "constant eps"),
         ({"eps_schedule": "linear", "eps_overshoot": 0.05}, "never reaches"),
         ({"eps_schedule": "linear", "eps_overshoot": 16}, "did you mean 16/255"),
         ({"eps_start": 0.2}, "a warm-up climbs"),
+        ({"eps_start": 0.05}, "eps_start means nothing to a constant eps"),
+        ({"periods": (100, 100)}, "the periods 100,100 do not increase; give their last epochs, such as 100,150,200"),
+        ({"periods": (0, 150, 100)}, "the periods 150,100 do not increase"),
+        ({"periods": (0,)}, "periods = 0 ends before it begins"),
+        ({"periods": (-1, 5)}, "periods = -1 is too small"),
+        ({"periods": (2.5, 5)}, "periods = 2.5 is no whole number"),
+        ({"periods": (2, 5), "epochs": 6}, "the periods end at epoch 5 and the run at 6; leave --epochs out"),
+        ({"lr_warmup": 21}, "lr_warmup = 21 is longer than the 20 epochs of the run; give 20 or less"),
+        ({"lr_warmup": -1}, "lr_warmup = -1 is out of range"),
         ({"attack": "fgsm"}, "attack 'fgsm' is unknown"),
         ({"attack": PGD(LinfBall(0.2))}, "make them the same"),
         ({"attack": PGD(L2Ball(0.1))}, "make them the same"),
@@ -71,6 +80,58 @@ def test_the_papers_cifar_run():
     assert [recipe.lr_at(epoch) for epoch in (99, 100, 150)] == pytest.approx([0.1, 0.01, 0.001])
 
 
+PAS = Recipe(
+    8 / 255,
+    eps_schedule="cosine",
+    eps_overshoot=16 / 255,
+    periods=(0, 100, 150, 200),
+    optimizer="sgd",
+    lr_schedule="cosine",
+)
+
+
+def test_the_papers_periodic_run():
+    assert (PAS.epochs, PAS.boundaries) == (200, (0, 100, 150, 200))
+    wanted = {25: 2.34315, 50: 8, 99: 8, 100: 0, 125: 8, 150: 0, 175: 8, 199: 8}
+    assert [PAS.eps_at(epoch) * 255 for epoch in wanted] == pytest.approx(list(wanted.values()), abs=1e-5)
+    for start in (0, 100, 150):  # learning rate and eps restart together
+        assert PAS.at(start) == (0, 0.1)
+        assert PAS.lr_at(start + 25) == pytest.approx(0.1 * (0.5 if start else (1 + np.cos(np.pi / 4)) / 2))
+    drops = Recipe(0.1, periods=(100, 150, 200), optimizer="sgd", lr_schedule="step")
+    assert [drops.lr_at(epoch) for epoch in (49, 50, 75, 99, 100, 125, 149, 150, 175)] == pytest.approx(
+        [0.1, 0.01, 1e-3, 1e-3, 0.1, 0.01, 1e-3, 0.1, 0.01]
+    )
+
+
+def test_schedules_stand_still_within_an_epoch_unless_they_go_by_batch():
+    settings = {"eps_schedule": "linear", "eps_overshoot": 0.4, "lr_schedule": "linear", "lr": 0.1, "epochs": 10}
+    assert Recipe(0.4, **settings).at(2.75) == pytest.approx((0.08, 0.08))
+    assert Recipe(0.4, **settings, schedule_by="batch").at(2.75) == pytest.approx((0.11, 0.0725))
+
+
+def test_the_learning_rate_alone_is_warmed_up():
+    recipe = Recipe(0.4, lr=0.1, lr_warmup=4, periods=(10, 20), lr_schedule="linear")
+    assert [recipe.at(epoch) for epoch in (0, 1.5, 4, 10)] == [
+        (0.4, 0),
+        (0.4, pytest.approx(0.1 * 0.9 * 0.375)),  # the schedule stands at epoch 1, the warm-up goes on
+        (0.4, pytest.approx(0.1 * 0.6)),
+        (0.4, 0.1),  # a restart is not warmed up again
+    ]
+
+
+def test_a_cyclic_learning_rate_moves_by_batch_in_each_period():
+    recipe = Recipe(0.4, lr=0.2, lr_schedule="cyclic", periods=(5, 15))
+    assert [recipe.at(epoch)[1] for epoch in (0, 0.5, 2, 3.5, 5, 9, 12)] == pytest.approx(
+        [0, 0.05, 0.2, 0.1, 0, 0.2, 0.1]
+    )
+
+
+def test_settings_that_came_later_are_told_only_where_they_are_used():
+    assert not {"periods", "lr_warmup"} & Recipe(0.1).to_dict().keys()
+    assert PAS.to_dict()["periods"] == [100, 150, 200]
+    assert Recipe(0.1, lr_warmup=2).to_dict()["lr_warmup"] == 2
+
+
 def test_training_keeps_the_last_iterate_unless_told():
     assert Recipe(0.1).attack_at(0.1) == PGD(LinfBall(0.1), keep="last")
     assert Recipe(0.1, attack="pgd:steps=3,keep=best").attack_at(0.05) == PGD(LinfBall(0.05), steps=3, keep="best")
@@ -93,6 +154,8 @@ def test_only_cifar10_is_augmented_by_default():
     [
         Recipe(0.1),
         Recipe(0.7, eps_schedule="cosine", lr_schedule="step", lr_drops=(1 / 3,), attack="pgd:step=1/255,keep=best"),
+        PAS,
+        Recipe(0.1, lr_warmup=2, schedule_by="batch", lr_schedule="cyclic"),
         Recipe(np.float32(0.25), norm="l2", epochs=np.int64(3), lr=np.float64(0.1), augment=True),
     ],
 )

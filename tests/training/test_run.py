@@ -150,3 +150,15 @@ def test_an_interrupted_run_keeps_what_its_whole_epochs_left(tmp_path, batch, le
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path / "net.pt", save_epochs=[1], progress=interrupt)
     assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+def test_each_period_leaves_its_own_checkpoint(tmp_path):
+    recipe = replace(RECIPE, epochs=3, periods=(1, 3), eps_schedule="linear", lr_schedule="cosine")
+    result = start(tmp_path / "net.pt", recipe)
+    names = [path.name for path in result.paths if path.suffix == ".pt"]
+    assert names == ["net.pt", "net-epoch0.pt", "net-epoch1.pt", "net-epoch3.pt"]
+    history = result.training["history"]
+    assert [record["eps"] for record in history] == pytest.approx([0, 0, 0.02])
+    assert [record["lr"] for record in history] == pytest.approx([5e-3, 5e-3, 2.5e-3])
+    last, kept = load_model(tmp_path / "net.pt").state_dict(), load_model(tmp_path / "net-epoch3.pt").state_dict()
+    assert all(torch.equal(last[name], kept[name]) for name in last)

@@ -92,7 +92,14 @@ def test_lr_and_eps_restart_together():
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted"), [("constant", (1, 1, 1)), ("linear", (1, 0.5, 0)), ("cosine", (1, 0.5, 0)), ("step", (1, 1, 1))]
+    ("kind", "wanted"),
+    [
+        ("constant", (1, 1, 1)),
+        ("linear", (1, 0.5, 0)),
+        ("cosine", (1, 0.5, 0)),
+        ("step", (1, 1, 1)),
+        ("cyclic", (0, 5 / 6, 0)),
+    ],
 )
 def test_lr_at_start_middle_and_end(kind, wanted):
     assert [lr_at(at, kind=kind, lr=1.0) for at in (0, 0.5, 1)] == pytest.approx(wanted, abs=1e-12)
