@@ -28,6 +28,7 @@ RUN = [
     "pooch>=1.8,<2",
     "psutil>=6.0,<8",
     "safetensors>=0.5,<1",
+    "pyautoattack>=0.2,<0.3",  # the reference's attacks, MIT; needs nothing else
     "pyhessian==0.1",  # the one release there is; its results are checked before they are returned
 ]
 TEST = ["pytest>=9,<10", "hypothesis>=6.130,<7", "xarray>=2025.1", "h5netcdf>=1.5,<2", "setuptools>=77.0.3"]
