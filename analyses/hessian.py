@@ -29,6 +29,7 @@ from landscape.curvature.density import PROBES
 from landscape.curvature.eigenpairs import rounding_of
 from landscape.data import as_data, select
 from landscape.errors import LandscapeError, NotConverged, UsageError
+from landscape.geometry import batchnorm_policy
 from landscape.losses import Loss, cross_entropy
 from landscape.objective import Objective
 from landscape.results import Result, provenance
@@ -313,12 +314,6 @@ def _density(
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
-
-
-def batchnorm_policy(model: nn.Module) -> str:
-    """Return which BatchNorm statistics a measurement uses: "frozen" (the net's own), or "none" without BatchNorm."""
-    has = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    return "frozen" if has else "none"
 
 
 def _error_rate(outputs: torch.Tensor, labels: torch.Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -30,11 +30,15 @@ DEFAULT_BATCH = 128
 
 @dataclass(frozen=True)
 class Batch:
-    """Consecutive examples of an objective: images (B, ...) in [0, 1], labels (B,), their indices in the data set."""
+    """Consecutive examples of an objective: images (B, ...) in [0, 1], labels (B,), their indices in the data set.
+
+    `start` is the place of the first among the objective's examples.
+    """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
+    start: int = 0
 
 
 class Objective:
@@ -107,7 +111,7 @@ class Objective:
 
     def _batch(self, start: int, size: int) -> Batch:
         part = slice(start, start + size)
-        return Batch(to_unit(self.images[part], dtype=self.dtype), self.labels[part], self.indices[part])
+        return Batch(to_unit(self.images[part], dtype=self.dtype), self.labels[part], self.indices[part], start)
 
     def over_batches(self, work: Callable[[Batch], T], *, batches_at_once: int = 1) -> Iterator[T]:
         """Yield `work(batch)` for the examples in their order; where memory runs out, half as many are taken at a time.
@@ -149,7 +153,7 @@ class Objective:
             return example_streams(self.seed, f"attack/restart{restart}", batch.indices.tolist())
 
         images = self.attack(network, batch.images, batch.labels, noise=noise, loss=self.loss)
-        return Batch(images, batch.labels, batch.indices)
+        return replace(batch, images=images)
 
     def outputs(self, w: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the net's outputs (n, ...) and the losses (n,) at w (P,), in the order of the examples."""

@@ -23,7 +23,7 @@ from .best import Best
 
 Noise = Callable[[int], list[np.random.Generator]]
 Visit = Callable[[Tensor, Tensor, Tensor], None]  # an iterate (N, ...), its outputs (N, ...), its losses (N,)
-Flat = Callable[[Tensor], None]
+Flat = Callable[[Tensor], object]
 STARTS = ("ball", "step", "zero")
 KEEPS = ("best", "last")
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from landscape.analyses.hessian import DEFAULT_TOP, KEEP_VECTORS, batchnorm_policy, hessian
+from landscape.analyses.hessian import DEFAULT_TOP, KEEP_VECTORS, hessian
 
 from .. import options
 from ..attacks import PGD, make_ball, parse_attack
@@ -18,6 +18,7 @@ from ..curvature.density import PROBES
 from ..data import select
 from ..errors import LandscapeError
 from ..files import check_writable, sha256_of
+from ..geometry import batchnorm_policy
 from ..memory import peak_bytes
 from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path

@@ -65,7 +65,7 @@ def read_snapshot(
             raise ResultError(f"{path} is no snapshot that this version can resume; delete it to begin afresh")
         own = json.loads(file.attrs["identity"])
         if identity is not None:
-            _check_identity(path, own, jsonable("identity", identity))
+            check_identity(path, own, jsonable("identity", identity))
         attrs = json.loads(file.attrs["attrs"])
         return {name: _read_array(file, name, path) for name in file}, attrs
 
@@ -73,7 +73,7 @@ def read_snapshot(
 def is_snapshot_of(path: str | Path, identity: Mapping[str, Any]) -> bool:
     """Say whether a snapshot that belongs to these settings is at `path`; its arrays are not read."""
     with contextlib.suppress(ResultError), open_to_read(path) as file:
-        _check_identity(path, json.loads(file.attrs["identity"]), jsonable("identity", identity))
+        check_identity(path, json.loads(file.attrs["identity"]), jsonable("identity", identity))
         return True
     return False
 
@@ -87,7 +87,8 @@ def _read_array(file: h5py.File, name: str, path: str | Path) -> np.ndarray:
     return array
 
 
-def _check_identity(path: str | Path, own: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check_identity(path: str | Path, own: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise ResultError, naming the settings that differ, unless what a file belongs to is what is asked for."""
     differing = [key for key in sorted({*own, *asked}) if own.get(key) != asked.get(key)]
     if differing:
         shown = "; ".join(f"{key} was {own.get(key)!r}, now {asked.get(key)!r}" for key in differing[:3])

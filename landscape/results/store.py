@@ -20,11 +20,11 @@ from ..errors import ResultError
 from ..files import atomic_path
 from ..spec import nearest
 from . import schema
-from .kinds import Array, Kind
+from .kinds import TEXT, Array, Kind
 from .result import Result
 from .values import Value, decode, encode
 
-SNAPSHOT = "snapshot"  # the `kind` of an unfinished computation's file
+SNAPSHOT, GROWING = "snapshot", "growing"  # the `kind` of an unfinished computation's file
 
 _BARE_SCALE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
 # Deflate cannot pack more than 1032 bytes into one: a file that claims a larger ratio (h5repack compresses) is forged.
@@ -51,7 +51,7 @@ def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -
             file.attrs[name] = encode(value, _type(kind, name))
         for name, array in arrays.items():
             spec = kind.arrays[name]
-            dataset = file.create_dataset(name, data=array)
+            dataset = _create(file, name, array, spec)
             dataset.attrs.update(attributes_of_array(spec))
         _write_scales(file, kind, arrays)
     return path
@@ -73,7 +73,7 @@ def read_result(path: str | Path, *, only: Iterable[str] | None = None) -> Resul
         arrays: dict[str, np.ndarray] = {}
         for name, dataset in _datasets(file, kind).items():
             if name in wanted:
-                arrays[name] = dataset[()]
+                arrays[name] = _values(dataset, kind.arrays[name])
         attrs = schema.canonical_attributes(kind_name, attrs)
         schema.check_complete(kind_name, attrs, arrays)
         return Result._as_read(kind_name, arrays, attrs)
@@ -211,7 +211,7 @@ def _kind_of(file: h5py.File, path: str | Path) -> str:
         raise ResultError(f"{path} is HDF5, but no result of ours: it lacks the attributes kind and schema_version")
     kind = decode("kind", file.attrs["kind"], "text")
     version = decode("schema_version", file.attrs["schema_version"], "integer")
-    if kind == SNAPSHOT:
+    if kind in (SNAPSHOT, GROWING):
         raise ResultError(f"{path} is an unfinished computation; repeat the command that began it, and it goes on")
     if version != schema.SCHEMA_VERSION:
         raise ResultError(
@@ -237,7 +237,8 @@ def _datasets(file: h5py.File, kind: Kind) -> dict[str, h5py.Dataset]:
             if spec.required:
                 raise ResultError(f"it lacks the array {name!r}; wanted {schema.describe_array(spec)}")
             continue
-        if dataset.dtype != np.dtype(spec.dtype):
+        text = h5py.check_string_dtype(dataset.dtype) is not None
+        if text != (spec.dtype == TEXT) or not (text or dataset.dtype == np.dtype(spec.dtype)):
             raise ResultError(f"{name} is of dtype {dataset.dtype}; wanted {spec.dtype}")
         schema.check_shape(name, dataset.shape, spec, sizes)
         found[name] = dataset
@@ -245,6 +246,17 @@ def _datasets(file: h5py.File, kind: Kind) -> dict[str, h5py.Dataset]:
         if name not in kind.arrays and name not in sizes:
             raise ResultError(f"{name!r} is no array of this kind; {nearest(name, kind.arrays)}")
     return found
+
+
+def _create(file: h5py.File, name: str, array: np.ndarray, spec: Array) -> h5py.Dataset:
+    if spec.dtype == TEXT:
+        return file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+    return file.create_dataset(name, data=array)
+
+
+def _values(dataset: h5py.Dataset, spec: Array) -> np.ndarray:
+    values: np.ndarray = dataset.asstr()[()].astype(str) if spec.dtype == TEXT else dataset[()]
+    return values
 
 
 def _contents(file: h5py.File, groups: set[str]) -> Iterator[str]:

@@ -1,0 +1,338 @@
+"""The loss and the error of a net on a line or a plane in weight space, clean and for a ladder of radii."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape.arguments import check_model, check_outputs, read_attack, read_eps, read_integer
+from landscape.attacks import PGD
+from landscape.borrow import Network, with_weights
+from landscape.data import ImageData, as_data, select
+from landscape.errors import LandscapeError, UsageError
+from landscape.geometry import Directions, Plane, Statistics, random_directions, unit_directions
+from landscape.losses import Loss, cross_entropy
+from landscape.objective import Objective
+from landscape.results import Result, provenance
+from landscape.spec import nearest
+from landscape.surfaces import (
+    Audit,
+    Bounds,
+    Grid,
+    Keeper,
+    Ladder,
+    Points,
+    audit,
+    axes,
+    every,
+    grid_shape,
+    quadratic,
+    scan,
+)
+from landscape.surfaces.audit import EXAMPLES
+from landscape.training.accuracy import Outcome, collapsed
+
+from .hessian import hessian
+
+Progress = Callable[[str, int, int], None]
+
+ADVERSARIES = {"reattack": "reattacked", "frozen": "frozen"}
+AUDITED = 5  # points
+KEEP_EXAMPLES = 64  # MiB of losses of single examples that a result keeps, at most
+RECALIBRATION = 2048  # examples behind recalibrated BatchNorm statistics, at most
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A checkpoint to be marked on a surface: its name, and a net of the same architecture with its weights."""
+
+    name: str
+    model: nn.Module = field(repr=False)
+
+
+def surface(
+    model: nn.Module,
+    data: Any,
+    *,
+    eps: float | str | Sequence[float | str],
+    directions: str | Directions | Tensor | np.ndarray = "top2",
+    grid: tuple[int, int] | int | None = None,
+    range: str | float | tuple[Bounds, Bounds] = "auto",
+    adversary: str = "reattack",
+    batchnorm: str = "frozen",
+    recalibrate_on: Any = None,
+    recalibration_eps: float | str | None = None,
+    cap: float | None = None,
+    audited: int = AUDITED,
+    audit_examples: int = EXAMPLES,
+    norm: str | None = None,
+    attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
+    n_examples: int | str | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    loss: Loss = cross_entropy,
+    keep_examples: float = KEEP_EXAMPLES,
+    landmarks: Sequence[Landmark] = (),
+    joined: bool = False,
+    provenance_of: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    keeper: Callable[[Grid, np.ndarray, np.ndarray, list[float]], Keeper] | None = None,
+) -> Result:
+    """Return loss and error at the points of a `grid` (nx, ny) of the plane through a net along two `directions`.
+
+    `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` a radius or several, in pixel units of
+    [0, 1]: numbers or "4/255". `directions`: "top2" or "top1" (Hessian eigenvectors at the largest radius, found
+    first), "random", Directions, or rows (1 or 2, P), scaled to length 1. `range` is half a width, (x, y) pairs of
+    bounds, or "auto": the radius at which the loss has risen by one nat (`surfaces.rise_radius`). The adversary attacks
+    anew at each point ("reattack": a lower bound of the worst loss, which `audited` points are checked for by stronger
+    attacks) or stays as it is at the net ("frozen"). `batchnorm`: "frozen" statistics, or recalibrated at each point
+    ("clean-recal", "adv-recal") on examples of `recalibrate_on` (left out: of `data`) attacked at `recalibration_eps`.
+    Beyond a clean loss of `cap` no attack is run. `landmarks` are projected on the plane and judged as they are.
+    Every point is the mean over the same examples from the same random starts. See docs/method.md.
+    """
+    began = time.perf_counter()
+    check_model(model)
+    seed = read_integer("seed", seed, least=0)
+    audited = read_integer("audited", audited, least=0)
+    attacks = read_ladder(attack, norm, eps)
+    if adversary not in ADVERSARIES:
+        raise UsageError(f"adversary {adversary!r} is unknown; {nearest(adversary, ADVERSARIES)}")
+    if cap is not None and not cap > 0:
+        raise UsageError(f"cap = {cap}; wanted a positive loss in nats, such as 10")
+    data = as_data(data)
+    examples = select(data, n_examples, seed=seed)
+    check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
+    objective = Objective(
+        model,
+        examples.images,
+        examples.labels,
+        loss=loss,
+        batch_size=batch_size,
+        seed=seed,
+        indices=examples.indices,
+    )
+    ladder = Ladder(objective, attacks, moves=adversary == "reattack")
+    statistics = _statistics(objective, batchnorm, recalibrate_on, recalibration_eps, attacks[-1])
+    found = _directions(directions, objective, data, attacks[-1], n_examples, seed, loss, progress)
+    plane = Plane(objective.w0, *found.vectors.to(objective.w0))
+    points = Points(ladder, plane, statistics, math.inf if cap is None else float(cap))
+    ladder.freeze(points.network(0, 0), progress=_staged(progress, "attack at the origin"))
+    centre = ladder.evaluate(points.network(0, 0))
+    if not bool(torch.isfinite(centre.means).all()):
+        raise LandscapeError("the loss at the net's own weights is not finite; check the net before its surroundings")
+    slope, curvature = quadratic(points)
+    shape = grid_shape(grid, line=plane.is_line)
+    xs, ys, rule = axes(range, shape, points, tick=_ticking(progress, "range"))
+    kept = keep_examples * 2**20 >= 4 * len(attacks) * shape[0] * shape[1] * objective.n
+    scanned = Grid(len(attacks), len(ys), len(xs), objective.n, keep_examples=kept)
+    own = None if keeper is None else keeper(scanned, ys, xs, ladder.eps)
+    if own is not None and (state := own.load()) is not None:
+        scanned.load(state)
+    wanted = every(ys, xs)
+    scan(points, scanned, ys, xs, wanted, keeper=own, report=_counted(progress, "points", len(wanted)))
+    status = scanned.arrays["status"]
+    checked = (
+        audit(points, status, ys, xs, count=audited, examples=audit_examples, progress=_staged(progress, "audit"))
+        if audited and ladder.moves
+        else Audit(np.full(status.shape, np.nan), np.full(status.shape, np.nan), "", 0)
+    )
+    rows = np.full((2, objective.n_parameters), np.nan, dtype=np.float32)
+    rows[: len(plane.directions)] = torch.stack(plane.directions).float().cpu().numpy()
+    gram = np.full((2, 2), np.nan)
+    gram[: len(plane.gram), : len(plane.gram)] = plane.gram
+    has_attack = any(value > 0 for value in ladder.eps)
+    return Result(
+        "surface",
+        {
+            "x": xs,
+            "y": ys,
+            "eps": np.array(ladder.eps),
+            **scanned.arrays,
+            "attack_gap": checked.gap,
+            "attack_gap_se": checked.errors,
+            "directions": rows,
+            "gram": gram,
+            "centre_loss": centre.means.numpy(),
+            "centre_loss_se": centre.errors.numpy(),
+            "centre_error_rate": centre.wrong.double().mean(dim=1).numpy(),
+            "slope": _padded(slope, (len(ladder.eps), 2)),
+            "curvature": _padded(curvature, (len(ladder.eps), 2, 2)),
+            **_landmarks(landmarks, points),
+            **({"example_index": examples.indices.numpy()} if kept else {}),
+        },
+        {
+            **provenance(command="landscape.surface", device=str(objective.device), torch_version=torch.__version__),
+            "checkpoint": None,
+            "checkpoint_sha256": None,
+            "training": None,
+            "model": type(model).__name__,
+            "train_eps": math.nan,
+            "seed": seed,
+            "data": data.spec,
+            "data_sha256": data.sha256,
+            "split": data.split,
+            "n_examples": objective.n,
+            "n_parameters": objective.n_parameters,
+            "norm": attacks[0].ball.norm,
+            "attack": str(attacks[-1]) if has_attack else "none",
+            "adversary": ADVERSARIES[adversary] if has_attack else "none",
+            "batchnorm": statistics.policy,
+            **({"recalibration_examples": statistics.examples.n} if statistics.recalibrates else {}),
+            **(provenance_of or {}),
+            "status": "complete",
+            "units": found.units,
+            "direction_names": list(found.names),
+            "range_rule": rule,
+            "cap": math.nan if cap is None else float(cap),
+            "adaptive": False,
+            "audit_attack": checked.attacks or None,
+            "audit_examples": checked.examples,
+            **({"explained_variance": list(found.explained)} if found.explained else {}),
+            **({"landmarks": [mark.name for mark in landmarks], "landmarks_joined": joined} if landmarks else {}),
+            **({"failure": scanned.failure} if scanned.failure else {}),
+            "classes": data.classes,
+            "collapsed": _collapsed(objective, points.network(0, 0)),
+            "wall_seconds": time.perf_counter() - began,
+        },
+    )
+
+
+def read_ladder(attack: str | PGD, norm: str | None, eps: float | str | Sequence[float | str]) -> list[PGD]:
+    """Return the attack at each radius, in growing order; raise UsageError for a radius that comes twice, or none."""
+    if isinstance(eps, str) and "," in eps:
+        eps = [part.strip() for part in eps.split(",") if part.strip()]
+    radii = [eps] if isinstance(eps, str) or not isinstance(eps, Sequence | np.ndarray) else list(eps)
+    if not radii:
+        raise UsageError("no radius came; give --eps 0,4/255, or one alone")
+    attacks = sorted((read_attack(attack, norm, value) for value in radii), key=lambda one: one.ball.eps)
+    values = [one.ball.eps for one in attacks]
+    if len(set(values)) < len(values):
+        raise UsageError(f"a radius came twice among {', '.join(map(str, radii))}; give each once")
+    return attacks
+
+
+def _statistics(objective: Objective, policy: str, source: Any, eps: float | str | None, attack: PGD) -> Statistics:
+    if policy == "frozen":
+        return Statistics(objective)
+    data = None if source is None else as_data(source)
+    if data is None:
+        images, labels, indices = objective.images.cpu(), objective.labels.cpu(), objective.indices
+    else:
+        some = select(data, min(RECALIBRATION, len(data)), seed=objective.seed)
+        images, labels, indices = some.images, some.labels, some.indices
+    at = attack if eps is None else attack.with_eps(read_eps(eps, attack.ball.norm))
+    examples = Objective(
+        objective.model,
+        images[:RECALIBRATION],
+        labels[:RECALIBRATION],
+        attack=at,
+        loss=objective.loss,
+        seed=objective.seed,
+        indices=indices[:RECALIBRATION],
+    )
+    return Statistics(examples, policy)
+
+
+def _directions(
+    given: str | Directions | Tensor | np.ndarray,
+    objective: Objective,
+    data: ImageData,
+    attack: PGD,
+    n_examples: int | str | None,
+    seed: int,
+    loss: Loss,
+    progress: Progress | None,
+) -> Directions:
+    if isinstance(given, Directions):
+        return given
+    if not isinstance(given, str):
+        rows = torch.as_tensor(np.array(given) if not isinstance(given, Tensor) else given)
+        rows = rows.unsqueeze(0) if rows.dim() == 1 else rows
+        return unit_directions(rows, [f"direction {number}" for number, _ in enumerate(rows, 1)])
+    if given == "random":
+        return random_directions(objective.space, objective.w0, seed=seed)
+    if given not in ("top1", "top2"):
+        raise UsageError(f"directions {given!r} are unknown; {nearest(given, ('top1', 'top2', 'random'))}")
+    count = int(given[-1])
+    top = hessian(
+        objective.model,
+        data,
+        eps=attack.ball.eps,
+        top=count,
+        attack=attack,
+        n_examples=n_examples,
+        seed=seed,
+        loss=loss,
+        progress=progress,
+    )
+    return eigenvector_directions(top, count)
+
+
+def eigenvector_directions(result: Result, count: int) -> Directions:
+    """Return the first eigenvectors of a Hessian result; raise UsageError where it holds fewer."""
+    vectors = result.arrays["eigenvectors"]
+    if len(vectors) < count:
+        raise UsageError(
+            f"the Hessian result holds {len(vectors)} eigenvector; top{count} needs {count}: give --top {count}"
+        )
+    return unit_directions(torch.from_numpy(vectors[:count]), [f"eigenvector {k}" for k in np.arange(1, count + 1)])
+
+
+def _landmarks(landmarks: Sequence[Landmark], points: Points) -> dict[str, np.ndarray]:
+    if not landmarks:
+        return {}
+    ladder, objective, plane = points.ladder, points.ladder.objective, points.plane
+    rows = []
+    for mark in landmarks:
+        w = objective.space.point(mark.model).to(objective.device)
+        state = {name: value.detach().to(objective.device) for name, value in mark.model.state_dict().items()}
+        found = Ladder(objective, ladder.attacks).evaluate(with_weights(objective.model, state))
+        rows.append((*plane.coordinates(w), plane.distance(w), found.means.numpy()))
+    x, y, distance, losses = zip(*rows, strict=True)
+    return {
+        "landmarks/x": np.array(x),
+        "landmarks/y": np.array(y),
+        "landmarks/off_plane": np.array(distance),
+        "landmarks/loss": np.stack(losses, axis=1),
+    }
+
+
+def _collapsed(objective: Objective, network: Network) -> bool | None:
+    if objective.labels.dim() != 1:
+        return None
+    outputs, losses = Objective.outputs(objective)
+    if outputs.dim() != 2:
+        return None
+    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), objective.labels.cpu()))
+
+
+def _padded(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    padded = np.full(shape, np.nan)
+    padded[tuple(slice(size) for size in array.shape)] = array
+    return padded
+
+
+def _ticking(progress: Progress | None, stage: str) -> Callable[[], None] | None:
+    if progress is None:
+        return None
+    numbers = itertools.count(1)
+    return lambda: progress(stage, next(numbers), 0)
+
+
+def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(stage, done, total)
+
+
+def _counted(progress: Progress | None, stage: str, total: int) -> Callable[[], None] | None:
+    if progress is None:
+        return None
+    numbers = itertools.count(1)
+    return lambda: progress(stage, next(numbers), total)

@@ -1,0 +1,32 @@
+"""Surfaces: the loss and the error on a plane in weight space, the adversary at each point kept honest."""
+
+from .audit import Audit, audit
+from .extent import Bounds, axes, grid_shape, rise_radius
+from .ladder import Found, Ladder
+from .point import EVALUATED, FAILED, INTERPOLATED, NOT_FINITE, SKIPPED, TODO, Points
+from .quadratic import quadratic
+from .scan import Grid, Index, Keeper, every, scan
+
+__all__ = [
+    "EVALUATED",
+    "FAILED",
+    "INTERPOLATED",
+    "NOT_FINITE",
+    "SKIPPED",
+    "TODO",
+    "Audit",
+    "Bounds",
+    "Found",
+    "Grid",
+    "Index",
+    "Keeper",
+    "Ladder",
+    "Points",
+    "audit",
+    "axes",
+    "every",
+    "grid_shape",
+    "quadratic",
+    "rise_radius",
+    "scan",
+]

@@ -1,0 +1,114 @@
+"""How much a stronger adversary of another kind adds to what a surface found, on a few points and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..attacks import Ball
+from ..attacks.apgd import APGD
+from ..attacks.reference import ReferenceAttack
+from ..attacks.square import Square
+from ..borrow import Network, evaluating, full_precision
+from ..data import to_unit
+from ..errors import UsageError
+from ..streams import stream
+from .point import EVALUATED, Points
+from .scan import Index
+
+STEPS, QUERIES = 100, 500  # of each APGD, and of Square
+EXAMPLES = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The gap (E, ny, nx) in nats between the loss of stronger attacks and what was found, NaN where not audited.
+
+    `errors` is its standard error over the audited examples; `attacks` names those that ran.
+    """
+
+    gap: np.ndarray
+    errors: np.ndarray
+    attacks: str
+    examples: int
+
+
+def audit(
+    points: Points,
+    status: np.ndarray,
+    ys: np.ndarray,
+    xs: np.ndarray,
+    *,
+    count: int,
+    examples: int = EXAMPLES,
+    progress: Callable[[int, int], None] | None = None,
+) -> Audit:
+    """Attack `count` points anew, the one nearest the origin first, by APGD-CE, APGD-DLR and Square on the loss.
+
+    The points are stratified by their distance from the origin, and a part of the examples is taken, both by the
+    objective's seed. What the scan found stays in the running, so the gap is never negative.
+    """
+    ladder, objective = points.ladder, points.ladder.objective
+    attacked = [number for number, eps in enumerate(ladder.eps) if eps > 0]
+    gap, errors = np.full(status.shape, np.nan), np.full(status.shape, np.nan)
+    rows = np.sort(stream(objective.seed, "audit/examples").permutation(objective.n)[:examples])
+    chosen = torch.from_numpy(rows)
+    images = to_unit(objective.images[chosen.to(objective.device)], dtype=objective.dtype)
+    labels = objective.labels[chosen.to(objective.device)]
+    indices = objective.indices[chosen].tolist()
+    names: list[str] = []
+    places = stratified(status, ys, xs, count=count, seed=objective.seed) if attacked else []
+    for done, (row, column) in enumerate(places):
+        network = points.network(float(xs[column]), float(ys[row]))
+        found = ladder.evaluate(network).losses[:, chosen]
+        for number in attacked:
+            worst = found[number]
+            for attack in stronger(ladder.attacks[number].ball):
+                losses = _strongest(attack, points, network, images, labels, indices)
+                if losses is not None:
+                    worst = torch.maximum(worst, losses)
+                    names = [*names, attack.name] if attack.name not in names else names
+            excess = (worst - found[number]).numpy()
+            gap[number, row, column] = excess.mean()
+            errors[number, row, column] = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
+        if progress is not None:
+            progress(done + 1, len(places))
+    words = f"{', '.join(names)} ({STEPS} steps, {QUERIES} queries)" if names else ""
+    return Audit(gap, errors, words, len(rows) if names else 0)
+
+
+def stronger(ball: Ball) -> list[ReferenceAttack]:
+    """Return the attacks of an audit: by the gradient of two losses, and by none."""
+    return [APGD(ball, steps=STEPS), APGD(ball, loss="dlr", steps=STEPS), Square(ball, queries=QUERIES)]
+
+
+def stratified(status: np.ndarray, ys: np.ndarray, xs: np.ndarray, *, count: int, seed: int) -> list[Index]:
+    """Return `count` evaluated points: the nearest to the origin, and one of each further stratum of the distance."""
+    known = np.argwhere((status == EVALUATED).all(axis=0))
+    if not len(known) or count < 1:
+        return []
+    wide = max(float(np.abs(xs).max()), 1e-30), max(float(np.abs(ys).max()), 1e-30)
+    far = [np.hypot(xs[column] / wide[0], ys[row] / wide[1]) for row, column in known]
+    ordered = known[np.argsort(far, kind="stable")]
+    draw = stream(seed, "audit/points")
+    strata = np.array_split(ordered[1:], count - 1) if count > 1 else []
+    picked = [stratum[draw.integers(len(stratum))] for stratum in strata if len(stratum)]
+    return [(int(row), int(column)) for row, column in [ordered[0], *picked]]
+
+
+def _strongest(
+    attack: ReferenceAttack, points: Points, network: Network, images: Tensor, labels: Tensor, indices: list[int]
+) -> Tensor | None:
+    objective = points.ladder.objective
+    try:
+        with evaluating(objective.model), full_precision():
+            _, losses = attack.strongest(
+                network, images, labels, seed=objective.seed, indices=indices, loss=objective.loss
+            )
+    except UsageError:  # two classes have no DLR, vectors have no squares: the others audit alone
+        return None
+    return losses.double().cpu()

@@ -1,0 +1,86 @@
+"""Every point of a grid, the nearest to the origin first, each kept as soon as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import numpy as np
+
+from .point import TODO, Points, Values
+
+Progress = Callable[[int, int], None]
+Index = tuple[int, int]  # (row of y, column of x)
+
+
+class Keeper(Protocol):
+    """Where the points of an unfinished scan are kept."""
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Return the arrays of a scan that was left unfinished, or None."""
+
+    def put(self, row: int, column: int, values: Values) -> None:
+        """Keep what one point gave, on disk before this returns."""
+
+
+class Grid:
+    """The arrays of a scan (E, ny, nx, ...): NaN where a point is still to do."""
+
+    def __init__(self, n_eps: int, ny: int, nx: int, n: int, *, keep_examples: bool) -> None:
+        shape = n_eps, ny, nx
+        self.arrays: dict[str, np.ndarray] = {
+            "loss": np.full(shape, np.nan),
+            "loss_se": np.full(shape, np.nan),
+            "error_rate": np.full(shape, np.nan),
+            "zero_gradient": np.full(shape, np.nan),
+            "status": np.full(shape, TODO, dtype=np.uint8),
+        }
+        if keep_examples:
+            self.arrays["example_loss"] = np.full((*shape, n), np.nan, dtype=np.float32)
+        self.failure = ""  # what the first net that failed said
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the points of an earlier scan of the same settings."""
+        for name, array in self.arrays.items():
+            array[...] = arrays[name]
+
+    def done(self, row: int, column: int) -> bool:
+        """Say whether a point is known."""
+        return bool(np.all(self.arrays["status"][:, row, column] != TODO))
+
+    def put(self, row: int, column: int, values: Values) -> None:
+        """Take what one point gave."""
+        for name, array in self.arrays.items():
+            array[:, row, column] = values[name]
+
+
+def every(ys: np.ndarray, xs: np.ndarray) -> list[Index]:
+    """Return the indices of all points, the nearest to the origin (in grid steps) first."""
+    steps = [max(abs(float(axis[-1] - axis[0])), 1e-30) for axis in (ys, xs)]
+    far = [
+        (np.hypot(y / steps[0], x / steps[1]), row, column) for row, y in enumerate(ys) for column, x in enumerate(xs)
+    ]
+    return [(row, column) for _, row, column in sorted(far)]
+
+
+def scan(
+    points: Points,
+    grid: Grid,
+    ys: np.ndarray,
+    xs: np.ndarray,
+    wanted: Iterable[Index],
+    *,
+    keeper: Keeper | None = None,
+    report: Callable[[], None] | None = None,
+) -> None:
+    """Evaluate the points of `grid` that are wanted and not known yet; `report` is called after each."""
+    for row, column in wanted:
+        if not grid.done(row, column):
+            values, words = points.values(float(xs[column]), float(ys[row]))
+            if words and not grid.failure:
+                grid.failure = f"at ({xs[column]:g}, {ys[row]:g}): {words}"
+            grid.put(row, column, values)
+            if keeper is not None:
+                keeper.put(row, column, values)
+        if report is not None:
+            report()
