@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from landscape.arguments import check_model, check_outputs, read_attack, read_eps, read_integer
 from landscape.attacks import PGD
-from landscape.borrow import Network, with_weights
 from landscape.data import ImageData, as_data, select
 from landscape.errors import LandscapeError, UsageError
 from landscape.geometry import Directions, Plane, Statistics, random_directions, unit_directions
@@ -29,11 +28,13 @@ from landscape.surfaces import (
     Grid,
     Keeper,
     Ladder,
+    Landmark,
     Points,
     audit,
     axes,
     every,
     grid_shape,
+    judge_landmarks,
     quadratic,
     scan,
 )
@@ -48,14 +49,6 @@ ADVERSARIES = {"reattack": "reattacked", "frozen": "frozen"}
 AUDITED = 5  # points
 KEEP_EXAMPLES = 64  # MiB of losses of single examples that a result keeps, at most
 RECALIBRATION = 2048  # examples behind recalibrated BatchNorm statistics, at most
-
-
-@dataclass(frozen=True)
-class Landmark:
-    """A checkpoint to be marked on a surface: its name, and a net of the same architecture with its weights."""
-
-    name: str
-    model: nn.Module = field(repr=False)
 
 
 def surface(
@@ -73,6 +66,8 @@ def surface(
     cap: float | None = None,
     audited: int = AUDITED,
     audit_examples: int = EXAMPLES,
+    adaptive: bool = False,
+    grid_tol: float = 0.01,
     norm: str | None = None,
     attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
     n_examples: int | str | None = None,
@@ -99,40 +94,35 @@ def surface(
     Every point is the mean over the same examples from the same random starts. See docs/method.md.
     """
     began = time.perf_counter()
-    check_model(model)
-    seed = read_integer("seed", seed, least=0)
     audited = read_integer("audited", audited, least=0)
-    attacks = read_ladder(attack, norm, eps)
-    if adversary not in ADVERSARIES:
-        raise UsageError(f"adversary {adversary!r} is unknown; {nearest(adversary, ADVERSARIES)}")
-    if cap is not None and not cap > 0:
-        raise UsageError(f"cap = {cap}; wanted a positive loss in nats, such as 10")
-    data = as_data(data)
-    examples = select(data, n_examples, seed=seed)
-    check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
-    objective = Objective(
+    made = prepare(
         model,
-        examples.images,
-        examples.labels,
-        loss=loss,
-        batch_size=batch_size,
+        data,
+        eps=eps,
+        directions=directions,
+        adversary=adversary,
+        batchnorm=batchnorm,
+        recalibrate_on=recalibrate_on,
+        recalibration_eps=recalibration_eps,
+        cap=cap,
+        norm=norm,
+        attack=attack,
+        n_examples=n_examples,
         seed=seed,
-        indices=examples.indices,
+        batch_size=batch_size,
+        loss=loss,
+        progress=progress,
     )
-    ladder = Ladder(objective, attacks, moves=adversary == "reattack")
-    statistics = _statistics(objective, batchnorm, recalibrate_on, recalibration_eps, attacks[-1])
-    found = _directions(directions, objective, data, attacks[-1], n_examples, seed, loss, progress)
-    plane = Plane(objective.w0, *found.vectors.to(objective.w0))
-    points = Points(ladder, plane, statistics, math.inf if cap is None else float(cap))
-    ladder.freeze(points.network(0, 0), progress=_staged(progress, "attack at the origin"))
+    points, ladder, data = made.points, made.points.ladder, made.data
+    objective, plane, statistics = ladder.objective, points.plane, points.statistics
     centre = ladder.evaluate(points.network(0, 0))
     if not bool(torch.isfinite(centre.means).all()):
         raise LandscapeError("the loss at the net's own weights is not finite; check the net before its surroundings")
     slope, curvature = quadratic(points)
     shape = grid_shape(grid, line=plane.is_line)
     xs, ys, rule = axes(range, shape, points, tick=_ticking(progress, "range"))
-    kept = keep_examples * 2**20 >= 4 * len(attacks) * shape[0] * shape[1] * objective.n
-    scanned = Grid(len(attacks), len(ys), len(xs), objective.n, keep_examples=kept)
+    kept = keep_examples * 2**20 >= 4 * len(ladder.eps) * shape[0] * shape[1] * objective.n
+    scanned = Grid(len(ladder.eps), len(ys), len(xs), objective.n, keep_examples=kept)
     own = None if keeper is None else keeper(scanned, ys, xs, ladder.eps)
     if own is not None and (state := own.load()) is not None:
         scanned.load(state)
@@ -165,8 +155,8 @@ def surface(
             "centre_error_rate": centre.wrong.double().mean(dim=1).numpy(),
             "slope": _padded(slope, (len(ladder.eps), 2)),
             "curvature": _padded(curvature, (len(ladder.eps), 2, 2)),
-            **_landmarks(landmarks, points),
-            **({"example_index": examples.indices.numpy()} if kept else {}),
+            **judge_landmarks(landmarks, points),
+            **({"example_index": objective.indices.numpy()} if kept else {}),
         },
         {
             **provenance(command="landscape.surface", device=str(objective.device), torch_version=torch.__version__),
@@ -175,34 +165,114 @@ def surface(
             "training": None,
             "model": type(model).__name__,
             "train_eps": math.nan,
-            "seed": seed,
+            "seed": objective.seed,
             "data": data.spec,
             "data_sha256": data.sha256,
             "split": data.split,
             "n_examples": objective.n,
             "n_parameters": objective.n_parameters,
-            "norm": attacks[0].ball.norm,
-            "attack": str(attacks[-1]) if has_attack else "none",
+            "norm": ladder.attacks[0].ball.norm,
+            "attack": str(ladder.attacks[-1]) if has_attack else "none",
             "adversary": ADVERSARIES[adversary] if has_attack else "none",
             "batchnorm": statistics.policy,
             **({"recalibration_examples": statistics.examples.n} if statistics.recalibrates else {}),
             **(provenance_of or {}),
             "status": "complete",
-            "units": found.units,
-            "direction_names": list(found.names),
+            "units": made.directions.units,
+            "direction_names": list(made.directions.names),
             "range_rule": rule,
             "cap": math.nan if cap is None else float(cap),
             "adaptive": False,
             "audit_attack": checked.attacks or None,
             "audit_examples": checked.examples,
-            **({"explained_variance": list(found.explained)} if found.explained else {}),
+            **({"explained_variance": list(made.directions.explained)} if made.directions.explained else {}),
             **({"landmarks": [mark.name for mark in landmarks], "landmarks_joined": joined} if landmarks else {}),
             **({"failure": scanned.failure} if scanned.failure else {}),
             "classes": data.classes,
-            "collapsed": _collapsed(objective, points.network(0, 0)),
+            "collapsed": _collapsed(objective),
             "wall_seconds": time.perf_counter() - began,
         },
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a scan needs: the points with their adversary frozen at the origin, the directions, and the data."""
+
+    points: Points
+    directions: Directions
+    data: ImageData
+
+
+def prepare(
+    model: nn.Module,
+    data: Any,
+    *,
+    eps: float | str | Sequence[float | str],
+    directions: str | Directions | Tensor | np.ndarray = "top2",
+    adversary: str = "reattack",
+    batchnorm: str = "frozen",
+    recalibrate_on: Any = None,
+    recalibration_eps: float | str | None = None,
+    cap: float | None = None,
+    norm: str | None = None,
+    attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
+    n_examples: int | str | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    loss: Loss = cross_entropy,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Return what `surface` scans, for the same settings."""
+    check_model(model)
+    seed = read_integer("seed", seed, least=0)
+    attacks = read_ladder(attack, norm, eps)
+    if adversary not in ADVERSARIES:
+        raise UsageError(f"adversary {adversary!r} is unknown; {nearest(adversary, ADVERSARIES)}")
+    if cap is not None and not cap > 0:
+        raise UsageError(f"cap = {cap}; wanted a positive loss in nats, such as 10")
+    data = as_data(data)
+    examples = select(data, n_examples, seed=seed)
+    check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
+    objective = Objective(
+        model,
+        examples.images,
+        examples.labels,
+        loss=loss,
+        batch_size=batch_size,
+        seed=seed,
+        indices=examples.indices,
+    )
+    ladder = Ladder(objective, attacks, moves=adversary == "reattack")
+    statistics = _statistics(objective, batchnorm, recalibrate_on, recalibration_eps, attacks[-1])
+    found = _directions(directions, objective, data, attacks[-1], n_examples, seed, loss, progress)
+    plane = Plane(objective.w0, *found.vectors.to(objective.w0))
+    points = Points(ladder, plane, statistics, math.inf if cap is None else float(cap))
+    ladder.freeze(points.network(0, 0), progress=_staged(progress, "attack at the origin"))
+    return Prepared(points, found, data)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a scan will take: points, passes of one example through the net (forward or backward), seconds."""
+
+    points: int
+    passes: int
+    seconds: float
+
+
+def forecast(made: Prepared, grid: tuple[int, int]) -> Forecast:
+    """Return what a scan of all points of a grid will take, from the time of one."""
+    ladder = made.points.ladder
+    began = time.perf_counter()
+    made.points.values(0.0, 0.0)
+    seconds = time.perf_counter() - began
+    each = len(ladder.eps)
+    if ladder.moves:
+        attacked = [attack for attack in ladder.attacks if attack.ball.eps > 0]
+        each = 1 + sum(1 + attack.restarts * (2 * attack.steps + 1) for attack in attacked)
+    count = grid[0] * grid[1]
+    return Forecast(count, count * each * ladder.objective.n, count * seconds)
 
 
 def read_ladder(attack: str | PGD, norm: str | None, eps: float | str | Sequence[float | str]) -> list[PGD]:
@@ -286,29 +356,10 @@ def eigenvector_directions(result: Result, count: int) -> Directions:
     return unit_directions(torch.from_numpy(vectors[:count]), [f"eigenvector {k}" for k in np.arange(1, count + 1)])
 
 
-def _landmarks(landmarks: Sequence[Landmark], points: Points) -> dict[str, np.ndarray]:
-    if not landmarks:
-        return {}
-    ladder, objective, plane = points.ladder, points.ladder.objective, points.plane
-    rows = []
-    for mark in landmarks:
-        w = objective.space.point(mark.model).to(objective.device)
-        state = {name: value.detach().to(objective.device) for name, value in mark.model.state_dict().items()}
-        found = Ladder(objective, ladder.attacks).evaluate(with_weights(objective.model, state))
-        rows.append((*plane.coordinates(w), plane.distance(w), found.means.numpy()))
-    x, y, distance, losses = zip(*rows, strict=True)
-    return {
-        "landmarks/x": np.array(x),
-        "landmarks/y": np.array(y),
-        "landmarks/off_plane": np.array(distance),
-        "landmarks/loss": np.stack(losses, axis=1),
-    }
-
-
-def _collapsed(objective: Objective, network: Network) -> bool | None:
+def _collapsed(objective: Objective) -> bool | None:
     if objective.labels.dim() != 1:
         return None
-    outputs, losses = Objective.outputs(objective)
+    outputs, losses = objective.outputs()
     if outputs.dim() != 2:
         return None
     return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), objective.labels.cpu()))

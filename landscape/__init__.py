@@ -29,6 +29,7 @@ _NAMES = {
     "NotConverged": "errors",
     "Objective": "objective",
     "PGD": "attacks",
+    "Plane": "geometry",
     "Recipe": "training.recipe",
     "Result": "results",
     "hessian": "analyses.hessian",
@@ -37,6 +38,7 @@ _NAMES = {
     "load_data": "data",
     "load_model": "checkpoint",
     "save_checkpoint": "checkpoint",
+    "surface": "analyses.surface",
     "top_eigenpairs": "curvature",
     "train": "training.trainer",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "LinfBall",
     "NotConverged",
     "Objective",
+    "Plane",
     "Recipe",
     "Result",
     "__version__",
@@ -58,12 +61,14 @@ __all__ = [
     "load_data",
     "load_model",
     "save_checkpoint",
+    "surface",
     "top_eigenpairs",
     "train",
 ]
 
 if TYPE_CHECKING:
     from landscape.analyses.hessian import hessian
+    from landscape.analyses.surface import surface
     from landscape.analyses.theory import linear_theory
 
     from .attacks import PGD, L2Ball, LinfBall
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
     from .curvature import HessianOperator, top_eigenpairs
     from .data import load_data
     from .errors import NotConverged
+    from .geometry import Plane
     from .objective import Objective
     from .results import Result
     from .results import read_result as load

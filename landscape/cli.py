@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "Take the tour: Hessians of a robust net and its non-robust twin, drawn.",
     "train": "Train a net adversarially and save its checkpoints.",
     "hessian": "Top Hessian eigenpairs of a checkpoint, each with its evidence.",
+    "surface": "Loss and error on a line or a plane in weight space, clean and attacked.",
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",
     "plot": "Draw any result.",
     "info": "Say what a .pt or .h5 file is, and how it was made.",

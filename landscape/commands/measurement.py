@@ -79,7 +79,7 @@ class Plan:
         return {
             "checkpoint_sha256": subject.checkpoint.sha256,
             "model": subject.model_spec,
-            "model_code_sha256": _code_sha256(subject.model_spec),
+            "modelcode_sha256": code_sha256(subject.model_spec),
             "data_sha256": subject.data.sha256,
             "split": request.split,
             "n_examples": self.n,
@@ -124,7 +124,7 @@ def measure(
     """Return one checkpoint's result and its file; a file of the same settings is read instead of made again."""
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
         plan = _plan(source, request, report)
-    path = out or default_path(_stem(source, plan.subject), "hessian", plan.identity)
+    path = out or default_path(stem_of(source, plan.subject), "hessian", plan.identity)
     found = None if overwrite else finished(path, plan.identity, only=COLUMNS)
     if not quiet:
         line = threat_line(
@@ -225,11 +225,12 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     return result
 
 
-def _stem(source: str, subject: Subject) -> str:
+def stem_of(source: str, subject: Subject) -> str:
+    """Return how the default name of a checkpoint's results begins."""
     return Path(source).stem if Path(source).is_file() else subject.checkpoint.name
 
 
-def _code_sha256(model_spec: str) -> str | None:
+def code_sha256(model_spec: str) -> str | None:
     """Return the hash of the file whose code builds the net: edited code is another net under the same spec.
 
     What that file imports is not looked at: where the net is built of other files, --overwrite measures it anew.

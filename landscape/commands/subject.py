@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Subject:
     model_spec: str
     checkpoint: Checkpoint
     data: ImageData
+    source: str  # the checkpoint as it was typed
 
     @property
     def train_eps(self) -> float:
@@ -47,6 +49,7 @@ class Subject:
         training = {key: value for key, value in self.checkpoint.training.items() if key != "history"}
         return {
             "checkpoint": self.checkpoint.name,
+            "checkpoint_file": self.source,
             "checkpoint_sha256": self.checkpoint.sha256,
             "training": training or None,
             "train_eps": self.train_eps,
@@ -89,7 +92,7 @@ def load_subject(
         )
     net = net.eval().to(place)
     check_outputs(net, images.images, classes=images.classes, name=spec, data=images.spec)
-    return Subject(net, spec, checkpoint, images)
+    return Subject(net, spec, checkpoint, images, source)
 
 
 def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:
@@ -124,15 +127,25 @@ def choose_decay(subject: Subject, asked: float | str) -> float:
     return float(trained)
 
 
-def threat_line(subject: Subject, *, eps: float, norm: str, n: int, attack: str, batchnorm: str) -> str:
-    """Return the line that states what is measured: norm, eps, split, n, attack, BatchNorm."""
+def threat_line(
+    subject: Subject,
+    *,
+    eps: float | Sequence[float],
+    norm: str,
+    n: int,
+    attack: str,
+    batchnorm: str,
+    adversary: str = "frozen at the weights",
+) -> str:
+    """Return the line that states what is measured: norm, eps (one, or a ladder), split, n, attack, BatchNorm."""
     data = subject.data
-    played = f"attack {attack}, adversary frozen at the weights" if eps else "no attack"
+    radii = [eps] if isinstance(eps, int | float) else list(eps)
+    played = f"attack {attack}, adversary {adversary}" if any(radii) else "no attack"
     known = "" if subject.train_norm is None else f"{subject.train_norm} "
     trained = "" if math.isnan(subject.train_eps) else f" (trained at {known}{format_eps(subject.train_eps)})"
     return (
-        f"{subject.checkpoint.name}: {norm} eps {format_eps(eps)}{trained}, {n:,} of {len(data):,} {data.split} "
-        f"examples of {data.spec}, {played}, BatchNorm {batchnorm}"
+        f"{subject.checkpoint.name}: {norm} eps {', '.join(map(format_eps, radii))}{trained}, {n:,} of {len(data):,} "
+        f"{data.split} examples of {data.spec}, {played}, BatchNorm {batchnorm}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .caveats import caveats, is_collapsed
 from .describe import describe, table
+from .growing import GrowingResult, growing_progress
 from .kinds import KINDS
 from .provenance import command_line, default_path, provenance, settings_hash
 from .result import Result
@@ -14,11 +15,13 @@ from .store import read_kind, read_result
 __all__ = [
     "KINDS",
     "SCHEMA_VERSION",
+    "GrowingResult",
     "Result",
     "caveats",
     "command_line",
     "default_path",
     "describe",
+    "growing_progress",
     "is_collapsed",
     "is_snapshot_of",
     "provenance",

@@ -3,6 +3,7 @@
 from .audit import Audit, audit
 from .extent import Bounds, axes, grid_shape, rise_radius
 from .ladder import Found, Ladder
+from .landmarks import Landmark, judge_landmarks
 from .point import EVALUATED, FAILED, INTERPOLATED, NOT_FINITE, SKIPPED, TODO, Points
 from .quadratic import quadratic
 from .scan import Grid, Index, Keeper, every, scan
@@ -21,11 +22,13 @@ __all__ = [
     "Index",
     "Keeper",
     "Ladder",
+    "Landmark",
     "Points",
     "audit",
     "axes",
     "every",
     "grid_shape",
+    "judge_landmarks",
     "quadratic",
     "rise_radius",
     "scan",

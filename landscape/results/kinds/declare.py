@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+TEXT = "text"  # the dtype of names: texts of any length
+
 
 @dataclass(frozen=True)
 class Array:
-    """One array of a kind: its dimensions by name, its dtype in the file, its units and what it means.
+    """One array of a kind: its dimensions by name, its dtype in the file (or TEXT), its units and what it means.
 
     A name "group/array" lies in an HDF5 group. A dimension that is called like an array has its values there.
     """
@@ -58,6 +60,7 @@ COMMON: dict[str, Attribute] = {
     "device": Attribute("text", "what it was computed on", optional=True),
     "seed": Attribute("integer", "seed of every stream of randomness", optional=True),
     "checkpoint": Attribute("texts", "the net's checkpoint", optional=True),
+    "checkpoint_file": Attribute("text", "its file, as it was typed", required=False),
     "checkpoint_sha256": Attribute("texts", "SHA-256 of the checkpoint", optional=True),
     "training": Attribute("json", "how the net was trained", optional=True),
     "data_sha256": Attribute("text", "SHA-256 of images and labels", optional=True),

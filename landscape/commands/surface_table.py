@@ -1,0 +1,60 @@
+"""A surface on the terminal: its centre, how it rises, how loose its attack is, and what must be said beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..results import Result, caveats
+from ..terminal import print_table, say
+from ..units import format_eps
+
+_HEADER = ("eps", "loss at 0", "± se", "error", "lowest", "at", "highest", "attack gap", "quadratic")
+
+
+def show(result: Result, path: Path, *, again: bool) -> None:
+    """Print one line for each radius, the caveats, and where the surface lies; `again`: it was there already."""
+    arrays, attrs = result.arrays, dict[str, Any](result.attrs)
+    rows = [_row(result, number) for number in range(len(arrays["eps"]))]
+    nx, ny = len(arrays["x"]), len(arrays["y"])
+    spans = f"x {arrays['x'][0]:.4g} to {arrays['x'][-1]:.4g}"
+    if ny > 1:
+        spans += f", y {arrays['y'][0]:.4g} to {arrays['y'][-1]:.4g}"
+    print_table(f"{nx} x {ny} points, {spans} ({attrs['units']}; range {attrs['range_rule']})", _HEADER, rows)
+    if attrs["audit_attack"]:
+        say(f"audited by {attrs['audit_attack']} on {attrs['audit_examples']} examples; the gap is the largest found")
+    for caveat in caveats(result):
+        say(f"caution: {caveat}")
+    say(f"{'found' if again else 'wrote'} {path}")
+
+
+def _row(result: Result, number: int) -> list[str]:
+    arrays = result.arrays
+    loss = arrays["loss"][number]
+    finite = np.isfinite(loss)
+    lowest = at = highest = "-"
+    if finite.any():
+        row, column = np.unravel_index(np.argmin(np.where(finite, loss, np.inf)), loss.shape)
+        lowest, highest = f"{loss[row, column]:.4g}", f"{np.max(loss[finite]):.4g}"
+        at = f"({arrays['x'][column]:.3g}, {arrays['y'][row]:.3g})"
+    gaps = arrays["attack_gap"][number]
+    worst = np.unravel_index(np.nanargmax(gaps), gaps.shape) if np.isfinite(gaps).any() else None
+    gap = "-" if worst is None else f"{gaps[worst]:.2g} ± {arrays['attack_gap_se'][number][worst]:.1g}"
+    return [
+        format_eps(float(arrays["eps"][number])),
+        f"{arrays['centre_loss'][number]:.4g}",
+        f"{arrays['centre_loss_se'][number]:.1g}",
+        f"{100 * arrays['centre_error_rate'][number]:.1f} %",
+        lowest,
+        at,
+        highest,
+        gap,
+        _radius(result, number),
+    ]
+
+
+def _radius(result: Result, number: int) -> str:
+    """Return how far the quadratic holds along x, in words."""
+    return "-"
