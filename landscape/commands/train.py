@@ -90,6 +90,27 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
 @options.seed
 @options.device
 @click.option("--save-epochs", default="", callback=_epochs, metavar="N,N...", help="Keep NAME-epochN.pt too.")
+@options.together(
+    click.option(
+        "--trace-every",
+        type=click.IntRange(0),
+        default=1,
+        show_default=True,
+        help="Mini-batches to a row; 0: no traces.",
+    ),
+    click.option(
+        "--trace-halves",
+        type=click.IntRange(1),
+        help="Rows to one with half-batch gradients.  [default: as cheap as 1.5 % of the run]",
+    ),
+    click.option(
+        "--test-every",
+        type=click.IntRange(0),
+        default=0,
+        help="Mini-batches to a row of test errors: clean, at the current and at the target eps.  [default: none]",
+    ),
+    click.option("--test-examples", type=click.IntRange(1), default=1000, show_default=True),
+)
 @click.option("--out", type=options.PATH, required=True, metavar="NAME.pt", help="The checkpoint, .safetensors too.")
 @options.overwrite
 @options.volume
@@ -103,6 +124,10 @@ def command(
     eps_start: str,
     device: str,
     save_epochs: list[int],
+    trace_every: int,
+    trace_halves: int | None,
+    test_every: int,
+    test_examples: int,
     out: Path,
     overwrite: bool,
     verbose: bool,
@@ -111,15 +136,21 @@ def command(
 ) -> None:
     """Train --model on --data against an adversary of radius --eps, and save NAME.pt (and NAME-epoch0.pt, the start).
 
+    NAME.traces.h5 has a row for each mini-batch: loss, error, gradient norm, distance from the start, lr and eps.
+
     The attack of training keeps its last iterate and runs in eval mode; its relative step follows eps through a
     warm-up, an absolute one (step=1/255) stays. The same seed on the same machine writes the same bytes.
     """
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
         raise UsageError(f"{missing} is missing; such as: {EXAMPLE}")
+    from ..results import command_line
     from ..training.recipe import Recipe
     from ..training.run import run
+    from ..training.tracing import Tracing
 
+    if test_every > 0 and trace_every == 0:
+        raise UsageError("--test-every writes into the traces, and --trace-every 0 keeps none; leave one of them out")
     recipe = Recipe(
         eps=parse_eps(eps, norm=norm),
         norm=norm,
@@ -139,6 +170,8 @@ def command(
                 data=data,
                 out=out,
                 save_epochs=save_epochs,
+                tracing=Tracing(trace_every, trace_halves, test_every, test_examples) if trace_every else None,
+                command=command_line(),
                 data_dir=data_dir,
                 device=place,
                 overwrite=overwrite,

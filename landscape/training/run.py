@@ -1,7 +1,8 @@
-"""A training run from specs to files: NAME.pt (or .safetensors), NAME-epoch0.pt and the epochs asked for."""
+"""A training run from specs to files: NAME.pt (or .safetensors), the epochs that are kept, and NAME.traces.h5."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,24 +11,31 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..arguments import check_outputs
 from ..attacks import PGD, make_ball
 from ..checkpoint import save_checkpoint
 from ..data import ImageData, load_data
-from ..errors import LandscapeError, UsageError
+from ..errors import UsageError
+from ..files import sha256_of
 from ..models import build_model
 from .accuracy import Progress, collapsed, judge
+from .batches import batch_bounds
+from .outputs import Outputs
 from .recipe import Recipe
-from .trainer import check_trainable, train
+from .tracing import TestRows, TraceFile, Tracing, trace_attributes
+from .trainer import Trainer, check_trainable
 
 # The last judgement of a run takes at most this many examples of each split: all of every test set at hand, and of a
 # larger training set as many, so that it costs a fraction of an epoch.
 FINAL_EXAMPLES = 10_000
-SUFFIXES = (".pt", ".safetensors")
+TRACING = Tracing()
+SECONDS_BETWEEN_WRITES = 60.0  # what a crash can cost
+_SHARE = 50  # a writing comes after so many times what the last one took: all of them stay under 2 % of the run
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """A trained net in eval mode, the `training` entry of its checkpoint, and the files written, the last one first."""
+    """A trained net in eval mode, the `training` entry of its checkpoint, and the files written, its own first."""
 
     model: nn.Module
     training: dict[str, Any]
@@ -41,61 +49,178 @@ def run(
     data: str,
     out: str | Path,
     save_epochs: Iterable[int] = (),
+    tracing: Tracing | None = TRACING,
     data_dir: str | Path | None = None,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
+    save_every: float = SECONDS_BETWEEN_WRITES,
+    command: str = "landscape.training.run",
     progress: Progress | None = None,
 ) -> TrainingRun:
     """Train the net that a spec names on the data that a spec names, and save it to `out` (NAME.pt, or .safetensors).
 
     The initial weights are kept as NAME-epoch0.pt, those after each of `save_epochs` and of the recipe's periods as
-    NAME-epochN.pt; a run that ends before its first epoch does leaves neither. The same seed on the same machine writes
-    the same bytes: no file holds a time. Raises LandscapeError before any work where a file exists and `overwrite` is
-    false, UsageError for an epoch that the run does not reach; before any file is written, UsageError for what
-    `check_trainable` refuses.
+    NAME-epochN.pt; a run that ends before its first epoch does leaves neither. What each mini-batch was like is in
+    NAME.traces.h5, written every `save_every` seconds and at the end (`tracing` None: no such file). The same seed on
+    the same machine writes the same bytes of all checkpoints: none holds a time. Raises LandscapeError before any work
+    where a file exists and `overwrite` is false, UsageError for an epoch that the run does not reach; before a file is
+    written, UsageError for what `check_trainable` refuses and for a net that is not made for the data.
     """
-    out = Path(out)
-    epochs = _wanted_epochs([*save_epochs, *recipe.periods], recipe.epochs)
-    snapshots = {epoch: out.with_name(f"{out.stem}-epoch{epoch}{out.suffix}") for epoch in (0, *epochs)}
-    _check_outputs(out, [out, *snapshots.values()], overwrite)
-
+    outputs = Outputs(out, [*save_epochs, *recipe.periods], last=recipe.epochs, traces=tracing is not None)
+    outputs.check(overwrite=overwrite)
     train_data = load_data(data, split="train", data_dir=data_dir, progress=progress)
     test_data = _load_test(data, data_dir, progress)
-    recipe = recipe.resolved(train_data.spec)
-    net, model_spec = build_model(model, input=train_data.shape, classes=train_data.classes, seed=recipe.seed)
-    check_trainable(net, train_data, recipe)
-    net.to(device)
-    history: list[dict[str, Any]] = []
+    session = _Session(
+        recipe.resolved(train_data.spec),
+        model,
+        train_data,
+        test_data,
+        outputs,
+        tracing,
+        device=device,
+        overwrite=overwrite,
+        save_every=save_every,
+        command=command,
+        progress=progress,
+    )
+    return session.run()
 
-    def training_entry(final: dict[str, Any]) -> dict[str, Any]:
-        return {**recipe.to_dict(), "epoch": len(history), "history": list(history), "final": final}
 
-    def save(path: Path, final: dict[str, Any]) -> None:
+class _Session:
+    """A run with its data, its net and its files."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: str,
+        train_data: ImageData,
+        test_data: ImageData | None,
+        outputs: Outputs,
+        tracing: Tracing | None,
+        *,
+        device: str | torch.device,
+        overwrite: bool,
+        save_every: float,
+        command: str,
+        progress: Progress | None,
+    ) -> None:
+        self.began = self.written = time.monotonic()
+        self.save_every, self.cost = save_every, 0.0
+        self.recipe, self.outputs, self.progress = recipe, outputs, progress
+        self.train_data, self.test_data, self.overwrite = train_data, test_data, overwrite
+        self.tracing = None if tracing is None else tracing.resolved(recipe)
+        self.net, self.model_spec = build_model(
+            model, input=train_data.shape, classes=train_data.classes, seed=recipe.seed
+        )
+        check_trainable(self.net, train_data, recipe)
+        check_outputs(
+            self.net, train_data.images, classes=train_data.classes, name=self.model_spec, data=train_data.spec
+        )
+        self.tests: TestRows | None = None
+        if self.tracing is not None and self.tracing.test_every > 0:
+            if test_data is None:
+                raise UsageError(f"{train_data.spec} has no test split; leave --test-every out")
+            self.tests = TestRows(test_data, recipe, min(self.tracing.test_examples, len(test_data)))
+        self.net.to(device)
+        steps_per_epoch = len(batch_bounds(len(train_data), recipe.batch_size))
+        recorder = None if self.tracing is None else self.tracing.recorder(self.net, steps_per_epoch)
+        self.trainer = Trainer(self.net, train_data, recipe, device=device, recorder=recorder)
+        self.trace_file: TraceFile | None = None
+        if self.tracing is not None and outputs.traces is not None:
+            attrs = trace_attributes(
+                recipe,
+                self.tracing,
+                train_data,
+                self.net,
+                model_spec=self.model_spec,
+                checkpoint=outputs.out,
+                device=device,
+                command=command,
+                steps_per_epoch=steps_per_epoch,
+                tests=self.tests,
+            )
+            self.trace_file = TraceFile(outputs.traces, attrs)
+
+    def run(self) -> TrainingRun:
+        trainer, outputs = self.trainer, self.outputs
+        self.save(outputs.epochs[0])
+        try:
+            trainer.run(progress=self.progress, before_batch=self.before_batch, on_epoch=self.on_epoch)
+            self.test(last=True)
+        except BaseException:
+            self.clear_or_keep()
+            raise
+        self.net.eval()
+        final = final_errors(
+            self.net, self.train_data, self.test_data, self.recipe, device=trainer.device, progress=self.progress
+        )
+        self.save(outputs.out, final=final)
+        self.write_traces("complete", final, sha256_of(outputs.out))
+        return TrainingRun(self.net, self.training_entry(final=final), outputs.paths)
+
+    def training_entry(
+        self, record: dict[str, Any] | None = None, final: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the `training` entry of a checkpoint; `record` is of an epoch that ends just now."""
+        history = [*self.trainer.history, *([] if record is None else [record])]
+        return {**self.recipe.to_dict(), "epoch": len(history), "history": history, "final": final or {}}
+
+    def save(self, path: Path, record: dict[str, Any] | None = None, final: dict[str, Any] | None = None) -> None:
         save_checkpoint(
             path,
-            net,
-            model_spec=model_spec,
-            data_spec=train_data.spec,
-            training=training_entry(final),
-            overwrite=overwrite,
+            self.net,
+            model_spec=self.model_spec,
+            data_spec=self.train_data.spec,
+            training=self.training_entry(record, final),
+            overwrite=self.overwrite,
         )
 
-    def on_epoch(record: dict[str, Any]) -> None:
-        history.append(record)
-        if record["epoch"] in epochs:
-            save(snapshots[record["epoch"]], {})
+    def before_batch(self) -> None:
+        self.test()
+        if self.due(self.save_every):
+            self.write()
 
-    save(snapshots[0], {})
-    try:
-        train(net, train_data, recipe, device=device, progress=progress, on_epoch=on_epoch)
-    except BaseException:
-        if not history:  # nothing was learnt, and what is left would only refuse the next attempt
-            snapshots[0].unlink(missing_ok=True)
-        raise
-    net.eval()
-    final = final_errors(net, train_data, test_data, recipe, device=device, progress=progress)
-    save(out, final)
-    return TrainingRun(net, training_entry(final), [out, *snapshots.values()])
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        if record["epoch"] in self.outputs.epochs:
+            self.save(self.outputs.epochs[record["epoch"]], record)
+
+    def test(self, *, last: bool = False) -> None:
+        step, tests = self.trainer.step, self.tests
+        if tests is None or self.tracing is None or step in tests.rows:
+            return
+        if last or step % self.tracing.test_every == 0:
+            tests.judge(self.net, step, self.trainer.eps, progress=self.progress)
+
+    def due(self, seconds: float) -> bool:
+        since = time.monotonic() - self.written
+        return since >= seconds and (seconds == 0 or since >= _SHARE * self.cost)
+
+    def write(self) -> None:
+        began = time.monotonic()
+        self.trainer.check()
+        self.write_traces("partial")
+        self.written = time.monotonic()
+        self.cost = self.written - began
+
+    def write_traces(self, status: str, final: dict[str, Any] | None = None, sha256: str | None = None) -> None:
+        if self.trace_file is not None and self.trainer.recorder is not None:
+            self.trace_file.write(
+                self.trainer.recorder,
+                self.tests,
+                status=status,
+                training=self.training_entry(final=final),
+                wall_seconds=time.monotonic() - self.began,
+                checkpoint_sha256=sha256,
+            )
+
+    def clear_or_keep(self) -> None:
+        """Leave what whole epochs have made; without one, files would only be in the way of the next attempt."""
+        if self.trainer.history:
+            self.write_traces("partial")
+            return
+        for path in self.outputs.epochs[0], self.outputs.traces:
+            if path is not None:
+                path.unlink(missing_ok=True)
 
 
 def final_errors(
@@ -127,24 +252,6 @@ def final_errors(
                     final["collapsed"] = collapsed(outcome)
             final[f"{kind}_{split}_loss"], final[f"{kind}_{split}_error"] = loss, error
     return final
-
-
-def _wanted_epochs(save_epochs: Iterable[int], last: int) -> list[int]:
-    epochs = sorted({epoch for epoch in save_epochs if epoch != 0})  # epoch 0 is always kept
-    for epoch in epochs:
-        if not 0 < epoch <= last:
-            raise UsageError(f"epoch {epoch} cannot be saved; the run has epochs 1 to {last} (--save-epochs)")
-    return epochs
-
-
-def _check_outputs(out: Path, paths: list[Path], overwrite: bool) -> None:
-    if out.suffix not in SUFFIXES:
-        raise UsageError(f"{out} is no name for a checkpoint; give --out NAME.pt, or NAME.safetensors")
-    for path in paths:
-        if path.is_dir():
-            raise LandscapeError(f"{path} is a folder; name a file with --out")
-        if path.exists() and not overwrite:
-            raise LandscapeError(f"{path} exists and is kept; give --overwrite, or another --out")
 
 
 def _load_test(data: str, data_dir: str | Path | None, progress: Progress | None) -> ImageData | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..borrow import full_precision, in_mode
@@ -21,7 +21,9 @@ from ..errors import LandscapeError, UsageError
 from ..streams import example_streams, stream, stream_key
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
+from .generators import generator_state, set_generator_state
 from .recipe import Recipe, as_recipe
+from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -59,22 +61,9 @@ def train(
     data = as_data(data)
     check_trainable(model, data, recipe)
     recipe = recipe.resolved(data.spec)
-    bounds = batch_bounds(len(data), recipe.batch_size)
-    device = next(model.parameters()).device if device is None else torch.device(device)
-    model.to(device)
-    optimizer = _make_optimizer(model, recipe)
-    images, labels = data.images.to(device), data.labels.to(device)
-    history = []
-    with full_precision(), in_mode(model, training=True):
-        for epoch in range(recipe.epochs):
-            with _seeded(recipe.seed, f"net/epoch{epoch}", device):
-                record = _run_epoch(model, optimizer, images, labels, bounds, recipe, epoch, progress)
-            history.append(record)
-            _log(record, recipe.epochs)
-            if on_epoch is not None:
-                on_epoch(record)
-    optimizer.zero_grad()
-    return history
+    trainer = Trainer(model, data, recipe, device=next(model.parameters()).device if device is None else device)
+    trainer.run(progress=progress, on_epoch=on_epoch)
+    return trainer.history
 
 
 def check_trainable(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
@@ -86,54 +75,175 @@ def check_trainable(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
         raise UsageError("a batch of one example has no variance for BatchNorm; give --batch-size 2 or more")
 
 
-def _run_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    bounds: list[tuple[int, int]],
-    recipe: Recipe,
-    epoch: int,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    device, n = labels.device, len(labels)
-    dtype = next(model.parameters()).dtype
-    order = epoch_order(n, seed=recipe.seed, epoch=epoch)
-    flips = stream(recipe.seed, f"augment/epoch{epoch}")
-    losses = torch.zeros(len(bounds), dtype=torch.float64, device=device)  # summed over each batch's examples
-    wrong = torch.zeros(len(bounds), dtype=torch.int64, device=device)
-    checked = 0
-    for batch, (start, end) in enumerate(bounds):
-        eps, lr = recipe.at(epoch + batch / len(bounds))
-        rows = order[start:end]
-        index = torch.from_numpy(rows).to(device)
-        x, y = images[index], labels[index]
+class Trainer:
+    """A run in progress: the net, its optimiser, and how far they have come.
+
+    `epoch` epochs are done, and `batch` batches of the next. While `whole` is true, `state` holds all that the rest of
+    the run depends on; it is false in the midst of an update.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: ImageData,
+        recipe: Recipe,
+        *,
+        device: str | torch.device,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.model, self.recipe, self.device = model.to(device), recipe, torch.device(device)
+        self.bounds = batch_bounds(len(data), recipe.batch_size)
+        self.optimizer = _make_optimizer(model, recipe)
+        self.recorder = recorder
+        self.history: list[dict[str, Any]] = []
+        self.epoch = self.batch = 0
+        self.whole = True
+        self._images, self._labels = data.images.to(self.device), data.labels.to(self.device)
+        self._dtype = next(model.parameters()).dtype
+        self._losses = torch.zeros(len(self.bounds), dtype=torch.float64, device=self.device)  # summed over each batch
+        self._wrong = torch.zeros(len(self.bounds), dtype=torch.int64, device=self.device)
+        self._checked = 0
+        self._order = np.empty(0, dtype=np.int64)
+        self._flips = stream(recipe.seed, "augment/epoch0")
+        self._generators: Mapping[str, Any] | None = None  # of a resumed epoch, until it begins
+
+    @property
+    def step(self) -> int:
+        """Updates of the weights so far."""
+        return self.epoch * len(self.bounds) + self.batch
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole run."""
+        return self.recipe.epochs * len(self.bounds)
+
+    @property
+    def eps(self) -> float:
+        """The budget of the next batch, or of the last one where the run is over, in pixel units."""
+        return self.recipe.at(min(self.epoch + self.batch / len(self.bounds), self.recipe.epochs))[0]
+
+    def run(
+        self,
+        *,
+        progress: Progress | None = None,
+        before_batch: Callable[[], None] | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> None:
+        """Train to the end; `before_batch` and `on_epoch` are called with the net in train mode and the run whole."""
+        with full_precision(), in_mode(self.model, training=True):
+            while self.epoch < self.recipe.epochs:
+                with _seeded(self.recipe.seed, f"net/epoch{self.epoch}", self.device):
+                    self._begin_epoch()
+                    while self.batch < len(self.bounds):
+                        if before_batch is not None:
+                            before_batch()
+                        self._advance()
+                        if progress is not None:
+                            progress("training", self.step, self.steps)
+                record = self._end_epoch()
+                if on_epoch is not None:
+                    on_epoch(record)
+                self.whole = False
+                self.history.append(record)
+                self.epoch, self.batch, self._checked = self.epoch + 1, 0, 0
+                self.whole = True
+        self.optimizer.zero_grad()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the rest of the run depends on, as tensors and plain Python that share the run's memory."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "history": list(self.history),
+            "net": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self._losses,
+            "wrong": self._wrong,
+            "checked": self._checked,
+            "generators": generator_state(self._flips, self.device),
+            "recorder": None if self.recorder is None else self.recorder.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a run of the same net, data and recipe."""
+        self.epoch, self.batch, self._checked = state["epoch"], state["batch"], state["checked"]
+        self.history = list(state["history"])
+        self.model.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._losses.copy_(state["losses"])
+        self._wrong.copy_(state["wrong"])
+        self._generators = state["generators"]
+        if self.recorder is not None:
+            self.recorder.load_state(state["recorder"])
+
+    def check(self) -> None:
+        """Fetch what waits on the device; raise LandscapeError where a loss of this epoch is not finite."""
+        if self.recorder is not None:
+            self.recorder.fetch()
+        values = self._losses[self._checked : self.batch].tolist()
+        for batch, value in enumerate(values, start=self._checked):
+            if not math.isfinite(value):
+                eps, lr = self.recipe.at(self.epoch + batch / len(self.bounds))
+                raise LandscapeError(
+                    f"the loss became {value:g} in epoch {self.epoch + 1}, batch {batch + 1} "
+                    f"(eps = {format_eps(eps)}, lr = {lr:g}); "
+                    f"try a smaller learning rate (--lr {lr / 10:g}) or a warm-up (--eps-schedule linear)"
+                )
+        self._checked = self.batch
+
+    def _begin_epoch(self) -> None:
+        self._order = epoch_order(len(self._labels), seed=self.recipe.seed, epoch=self.epoch)
+        self._flips = stream(self.recipe.seed, f"augment/epoch{self.epoch}")
+        if self._generators is not None:
+            set_generator_state(self._generators, self._flips, self.device)
+            self._generators = None
+
+    def _advance(self) -> None:
+        """Learn from the next batch."""
+        recipe, step = self.recipe, self.step
+        eps, lr = recipe.at(self.epoch + self.batch / len(self.bounds))
+        start, end = self.bounds[self.batch]
+        rows = self._order[start:end]
+        index = torch.from_numpy(rows).to(self.device)
+        self.whole = False
+        x, y = self._images[index], self._labels[index]
         if recipe.augment:
-            x = random_crop_flip(x, flips)
-        x = to_unit(x, device=device, dtype=dtype)
+            x = random_crop_flip(x, self._flips)
+        x = to_unit(x, device=self.device, dtype=self._dtype)
         if eps > 0:
-            noise = partial(_starts, recipe.seed, epoch, rows)
-            x = recipe.attack_at(eps)(model, x, y, noise=noise)
-        logits, loss = _step(model, optimizer, x, y, lr)
-        losses[batch] = loss * len(rows)
-        wrong[batch] = (logits.argmax(1) != y).sum()
-        if batch + 1 == len(bounds) or (batch + 1) % _CHECK_EVERY == 0:
-            _check_losses(losses[checked : batch + 1], epoch, checked, eps, lr)
-            checked = batch + 1
-        if progress is not None:
-            progress("training", epoch * len(bounds) + batch + 1, recipe.epochs * len(bounds))
-    return {"epoch": epoch + 1, "eps": eps, "lr": lr, "loss": losses.sum().item() / n, "error": wrong.sum().item() / n}
+            noise = partial(_starts, recipe.seed, self.epoch, rows)
+            x = recipe.attack_at(eps)(attack_network(self.model), x, y, noise=noise)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad()
+        logits = self.model(x)
+        loss = F.cross_entropy(logits, y)
+        recorder = self.recorder if self.recorder is not None and self.recorder.wants(step) else None
+        half = None if recorder is None else recorder.first_half(step, logits, y)
+        loss.backward()
+        loss, wrong = loss.detach(), (logits.detach().argmax(1) != y).sum()
+        if recorder is not None:
+            recorder.record(step, loss=loss, wrong=wrong, count=len(rows), eps=eps, lr=lr, half=half)
+        self.optimizer.step()
+        self._losses[self.batch] = loss * len(rows)
+        self._wrong[self.batch] = wrong
+        self.batch += 1
+        self.whole = True
+        if self.batch == len(self.bounds) or self.batch % _CHECK_EVERY == 0:
+            self.check()
+
+    def _end_epoch(self) -> dict[str, Any]:
+        n = len(self._labels)
+        eps, lr = self.recipe.at(self.epoch + (len(self.bounds) - 1) / len(self.bounds))
+        loss, error = self._losses.sum().item() / n, self._wrong.sum().item() / n
+        told, done, epochs = format_eps(eps), self.epoch + 1, self.recipe.epochs
+        logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", done, epochs, told, loss, 100 * error)
+        return {"epoch": done, "eps": eps, "lr": lr, "loss": loss, "error": error}
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.zero_grad()
-    logits = model(x)
-    loss = F.cross_entropy(logits, y)
-    loss.backward()
-    optimizer.step()
-    return logits.detach(), loss.detach()
+def attack_network(model: nn.Module) -> nn.Module:
+    """Return the net that a batch's attack differentiates, at the weights that `model` has now."""
+    return model
 
 
 def _starts(seed: int, epoch: int, rows: np.ndarray, restart: int) -> list[np.random.Generator]:
@@ -146,21 +256,6 @@ def _make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     return torch.optim.Adam(parameters, lr=lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
-
-
-def _check_losses(losses: Tensor, epoch: int, first: int, eps: float, lr: float) -> None:
-    values = losses.tolist()
-    for batch, value in enumerate(values, start=first + 1):
-        if not math.isfinite(value):
-            raise LandscapeError(
-                f"the loss became {value:g} in epoch {epoch + 1}, batch {batch} (eps = {format_eps(eps)}, "
-                f"lr = {lr:g}); try a smaller learning rate (--lr {lr / 10:g}) or a warm-up (--eps-schedule linear)"
-            )
-
-
-def _log(record: dict[str, Any], epochs: int) -> None:
-    eps, error = format_eps(record["eps"]), 100 * record["error"]
-    logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", record["epoch"], epochs, eps, record["loss"], error)
 
 
 @contextlib.contextmanager

@@ -30,12 +30,12 @@ TRAIN = ["train", "--data", "digits", "--model", "mlp:hidden=4", "--eps", "0", "
 def test_train_writes_its_checkpoints_and_says_how_good_they_are() -> None:
     done = landscape(*TRAIN, "--save-epochs", "1")
     assert (done.code, done.err) == (0, "")
-    assert set(contents(Path())) == {Path("t.pt"), Path("t-epoch0.pt"), Path("t-epoch1.pt")}
+    assert set(contents(Path())) == {Path("t.pt"), Path("t-epoch0.pt"), Path("t-epoch1.pt"), Path("t.traces.h5")}
     training = read_checkpoint("t.pt").training
     assert (training["eps"], training["epochs"], training["seed"]) == (0.0, 2, 0)
     assert "training mlp:hidden=4 on digits at linf eps 0 (constant), 2 epochs" in done.out
     assert f"{100 * training['final']['clean_test_error']:.2f} %" in done.out
-    assert done.out.endswith("wrote t.pt, t-epoch0.pt, t-epoch1.pt\nnext: landscape hessian t.pt\n")
+    assert done.out.endswith("wrote t.pt, t-epoch0.pt, t-epoch1.pt, t.traces.h5\nnext: landscape hessian t.pt\n")
 
 
 def test_what_to_type_next_can_be_pasted() -> None:
@@ -59,7 +59,10 @@ def test_what_to_type_next_names_the_code_that_a_checkpoint_may_not_run() -> Non
 
 
 def test_the_same_training_gives_the_same_bytes_and_asks_before_it_replaces_them() -> None:
-    assert landscape(*TRAIN, "-q") == landscape(*TRAIN, "-q", "--overwrite")
+    assert landscape(*TRAIN, "-q").code == 0
+    nets = [Path("t.pt").read_bytes(), Path("t-epoch0.pt").read_bytes()]
+    assert landscape(*TRAIN, "-q", "--overwrite").code == 0
+    assert [Path("t.pt").read_bytes(), Path("t-epoch0.pt").read_bytes()] == nets
     first = contents(Path())
     done = landscape(*TRAIN)
     assert done.code == 1
@@ -68,11 +71,11 @@ def test_the_same_training_gives_the_same_bytes_and_asks_before_it_replaces_them
 
 
 def test_an_interrupted_training_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*args: Any) -> None:
+    def interrupted(self: trainer.Trainer, *, progress: Any, **_: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        args[-1]("training", 1, 2)
+        progress("training", 1, 2)
 
-    monkeypatch.setattr(trainer, "_run_epoch", interrupted)
+    monkeypatch.setattr(trainer.Trainer, "run", interrupted)
     done = landscape(*TRAIN)
     assert done.code == 130
     assert done.err == "interrupted; the same command with --overwrite begins again\n"

@@ -1,0 +1,173 @@
+"""The traces of a run, NAME.traces.h5: the recorder's rows, test errors along the way, and where both come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..attacks import PGD, make_ball
+from ..data import ImageData
+from ..errors import UsageError
+from ..results import Result, provenance
+from .accuracy import Progress, judge
+from .recipe import Recipe
+from .recorder import Recorder, cheap_halves
+
+_TESTED = (
+    "step",
+    "eps",
+    "clean_loss",
+    "clean_error_rate",
+    "robust_loss",
+    "robust_error_rate",
+    "target_robust_loss",
+    "target_robust_error_rate",
+)
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """What a run records of itself: a row every `every` mini-batches, at every `halves`-th row the half-batches.
+
+    Every `test_every` steps, the first and the last included, `test_examples` test examples are judged clean, and under
+    PGD at the current and at the target eps; 0 judges none. `halves` left out keeps them next to free.
+    """
+
+    every: int = 1
+    halves: int | None = None
+    test_every: int = 0
+    test_examples: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, least in (("every", 1), ("halves", 1), ("test_every", 0), ("test_examples", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise UsageError(f"{name} = {value!r} in the traces; give a whole number, {least} or more")
+
+    def resolved(self, recipe: Recipe) -> Tracing:
+        """Return the settings with nothing left open."""
+        halves = cheap_halves(recipe) if self.halves is None else self.halves
+        return Tracing(self.every, halves, self.test_every, self.test_examples)
+
+    def recorder(self, model: nn.Module, steps_per_epoch: int) -> Recorder:
+        """Return a recorder of a run that begins at the weights that the net has."""
+        assert self.halves is not None
+        return Recorder(model, steps_per_epoch=steps_per_epoch, every=self.every, halves_every=self.halves)
+
+
+@dataclass
+class TestRows:
+    """Clean and robust test loss and error along a run, on the same examples, each under the same random starts."""
+
+    data: ImageData
+    recipe: Recipe
+    examples: int
+    rows: dict[int, tuple[float, ...]] = field(default_factory=dict)  # by their steps: one that is repeated is one
+
+    __test__ = False  # pytest takes a class of this name for tests
+
+    def judge(self, model: nn.Module, step: int, eps: float, *, progress: Progress | None = None) -> None:
+        """Add the row of a step."""
+        device = next(model.parameters()).device
+        target, outcomes = self.recipe.eps, {}
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for radius in {0.0: None, eps: None, target: None}:
+                outcome = judge(
+                    model,
+                    self.data,
+                    PGD(make_ball(self.recipe.norm, radius)) if radius > 0 else None,
+                    n=self.examples,
+                    seed=self.recipe.seed,
+                    device=device,
+                    progress=progress,
+                )
+                outcomes[radius] = (outcome.loss, outcome.error)
+        self.rows[step] = (step, eps, *outcomes[0.0], *outcomes[eps], *outcomes[target])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the rows by column, in the order of their steps."""
+        if not self.rows:
+            return {}
+        table = np.array([self.rows[step] for step in sorted(self.rows)])
+        arrays = {f"test/{name}": table[:, column] for column, name in enumerate(_TESTED)}
+        return {**arrays, "test/step": arrays["test/step"].astype(np.int64)}
+
+
+@dataclass
+class TraceFile:
+    """The file of a run's traces, replaced whole at each writing: a crash leaves the one before, or this one."""
+
+    path: Path
+    attrs: dict[str, Any]
+
+    def write(
+        self,
+        recorder: Recorder,
+        tests: TestRows | None,
+        *,
+        status: str,
+        training: Mapping[str, Any],
+        wall_seconds: float,
+        checkpoint_sha256: str | None = None,
+    ) -> None:
+        """Write what there is by now; `training` without its history, which the rows tell better."""
+        told = {name: value for name, value in training.items() if name != "history"}
+        arrays = recorder.arrays() | ({} if tests is None else tests.arrays())
+        attrs = {
+            **self.attrs,
+            "status": status,
+            "training": told,
+            "checkpoint_sha256": checkpoint_sha256,
+            "wall_seconds": wall_seconds,
+        }
+        Result("traces", arrays, attrs).save(self.path, overwrite=True)
+
+
+def trace_attributes(
+    recipe: Recipe,
+    tracing: Tracing,
+    data: ImageData,
+    net: nn.Module,
+    *,
+    model_spec: str,
+    checkpoint: Path,
+    device: str | torch.device,
+    command: str,
+    steps_per_epoch: int,
+    tests: TestRows | None,
+) -> dict[str, Any]:
+    """Return the attributes of a run's traces that do not change along the run."""
+    has_batchnorm = any(isinstance(module, _BatchNorm) for module in net.modules())
+    tested = {}
+    if tests is not None:
+        attack = str(PGD(make_ball(recipe.norm, recipe.eps)))
+        tested = {"test_every": tracing.test_every, "test_examples": tests.examples, "test_attack": attack}
+    return {
+        **provenance(command=command, device=str(device), torch_version=torch.__version__),
+        "seed": recipe.seed,
+        "checkpoint": str(checkpoint),
+        "model": model_spec,
+        "data": data.spec,
+        "data_sha256": data.sha256,
+        "split": data.split,
+        "n_examples": len(data),
+        "n_parameters": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
+        "norm": recipe.norm,
+        "train_eps": recipe.eps,
+        "attack": str(recipe.attack) if recipe.eps > 0 else "none",
+        "adversary": "reattacked" if recipe.eps > 0 else "none",
+        "batchnorm": "of the batch" if has_batchnorm else "none",
+        "measured": "mini-batches",
+        "batch_size": recipe.batch_size,
+        "steps_per_epoch": steps_per_epoch,
+        "trace_every": tracing.every,
+        "halves_every": tracing.halves,
+        **tested,
+    }
