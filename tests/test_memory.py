@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import platform
+import subprocess
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable
@@ -142,3 +145,40 @@ def test_groups_of_the_older_kind(system: Callable[[dict[str, str]], int]) -> No
         top + "memory.stat": "inactive_file 1\ntotal_inactive_file 5\n",
     }
     assert system(files) == 75
+
+
+_ALLOCATE = """
+import resource, sys
+import torch
+from landscape.memory import keep_freed_memory
+kept = keep_freed_memory() if sys.argv[1] == "keep" else None
+x = torch.ones(2**23)  # 32 MiB: as much as glibc maps anew each time
+def work():
+    y = x
+    for _ in range(4):
+        y = y + 1
+for _ in range(3):
+    work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    work()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is set is glibc's")
+def test_memory_that_is_kept_is_not_asked_of_the_kernel_again() -> None:
+    def faults(how: str) -> tuple[str, int]:
+        command = [sys.executable, "-c", _ALLOCATE, how]
+        kept, count = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        return kept, int(count)
+
+    # Mapped anew, each block costs a fault for every page, or for every huge one.
+    (_, plain), (kept, few) = faults("plain"), faults("keep")
+    assert kept == "True"
+    assert few < plain / 4
+
+
+def test_another_c_library_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
+    assert not memory.keep_freed_memory()

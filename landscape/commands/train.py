@@ -145,8 +145,11 @@ def command(
         missing = "--model" if model is None else "--data"
         raise UsageError(f"{missing} is missing; such as: {EXAMPLE}")
     from ..results import command_line
+    from ..memory import keep_freed_memory
     from ..training.recipe import Recipe
     from ..training.run import run
+
+    keep_freed_memory()
     from ..training.tracing import Tracing
 
     if test_every > 0 and trace_every == 0:
