@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from landscape.surfaces import (
     Audit,
     Bounds,
     Grid,
+    Index,
     Keeper,
     Ladder,
     Landmark,
@@ -36,6 +37,7 @@ from landscape.surfaces import (
     grid_shape,
     judge_landmarks,
     quadratic,
+    refine,
     scan,
 )
 from landscape.surfaces.audit import EXAMPLES
@@ -47,6 +49,7 @@ Progress = Callable[[str, int, int], None]
 
 ADVERSARIES = {"reattack": "reattacked", "frozen": "frozen"}
 AUDITED = 5  # points
+GRID_TOL = 0.02  # share of the local loss
 KEEP_EXAMPLES = 64  # MiB of losses of single examples that a result keeps, at most
 RECALIBRATION = 2048  # examples behind recalibrated BatchNorm statistics, at most
 
@@ -67,7 +70,7 @@ def surface(
     audited: int = AUDITED,
     audit_examples: int = EXAMPLES,
     adaptive: bool = False,
-    grid_tol: float = 0.01,
+    grid_tol: float = GRID_TOL,
     norm: str | None = None,
     attack: str | PGD = "pgd:steps=10,rel_step=0.25,restarts=1",
     n_examples: int | str | None = None,
@@ -90,8 +93,9 @@ def surface(
     anew at each point ("reattack": a lower bound of the worst loss, which `audited` points are checked for by stronger
     attacks) or stays as it is at the net ("frozen"). `batchnorm`: "frozen" statistics, or recalibrated at each point
     ("clean-recal", "adv-recal") on examples of `recalibrate_on` (left out: of `data`) attacked at `recalibration_eps`.
-    Beyond a clean loss of `cap` no attack is run. `landmarks` are projected on the plane and judged as they are.
-    Every point is the mean over the same examples from the same random starts. See docs/method.md.
+    Beyond a clean loss of `cap` no attack is run. `adaptive` evaluates a part of the points and interpolates the others
+    to `grid_tol` of the local loss, as `status` says of each. `landmarks` are projected on the plane and judged as they
+    are. Every point is the mean over the same examples from the same random starts. See docs/method.md.
     """
     began = time.perf_counter()
     audited = read_integer("audited", audited, least=0)
@@ -125,9 +129,17 @@ def surface(
     scanned = Grid(len(ladder.eps), len(ys), len(xs), objective.n, keep_examples=kept)
     own = None if keeper is None else keeper(scanned, ys, xs, ladder.eps)
     if own is not None and (state := own.load()) is not None:
-        scanned.load(state)
-    wanted = every(ys, xs)
-    scan(points, scanned, ys, xs, wanted, keeper=own, report=_counted(progress, "points", len(wanted)))
+        scanned.leave(state)
+    report = _counted(progress, "points", len(xs) * len(ys))
+
+    def evaluate(wanted: Iterable[Index]) -> None:
+        scan(points, scanned, ys, xs, wanted, keeper=own, report=report)
+
+    interpolation_error = math.nan
+    if adaptive:
+        interpolation_error = refine(scanned, evaluate, tol=grid_tol)
+    else:
+        evaluate(every(ys, xs))
     status = scanned.arrays["status"]
     checked = (
         audit(points, status, ys, xs, count=audited, examples=audit_examples, progress=_staged(progress, "audit"))
@@ -182,7 +194,8 @@ def surface(
             "direction_names": list(made.directions.names),
             "range_rule": rule,
             "cap": math.nan if cap is None else float(cap),
-            "adaptive": False,
+            "adaptive": adaptive,
+            **({"grid_tol": grid_tol, "interpolation_error": interpolation_error} if adaptive else {}),
             "audit_attack": checked.attacks or None,
             "audit_examples": checked.examples,
             **({"explained_variance": list(made.directions.explained)} if made.directions.explained else {}),

@@ -103,7 +103,7 @@ class Extent(click.ParamType[Any]):
 @click.option(
     "--grid-tol",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.01,
+    default=0.02,
     show_default=True,
     help="Error that --adaptive allows, as a share of the local loss.",
 )

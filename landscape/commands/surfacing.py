@@ -12,6 +12,7 @@ import numpy as np
 
 from landscape.analyses.surface import (
     AUDITED,
+    GRID_TOL,
     Forecast,
     eigenvector_directions,
     forecast,
@@ -64,7 +65,7 @@ class Request:
     audit: int = AUDITED
     audit_examples: int = EXAMPLES
     adaptive: bool = False
-    grid_tol: float = 0.01
+    grid_tol: float = GRID_TOL
     mark: str | None = None
 
 

@@ -1,5 +1,6 @@
 """Surfaces: the loss and the error on a plane in weight space, the adversary at each point kept honest."""
 
+from .adaptive import refine
 from .audit import Audit, audit
 from .extent import Bounds, axes, grid_shape, rise_radius
 from .ladder import Found, Ladder
@@ -30,6 +31,7 @@ __all__ = [
     "grid_shape",
     "judge_landmarks",
     "quadratic",
+    "refine",
     "rise_radius",
     "scan",
 ]

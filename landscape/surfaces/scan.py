@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .point import TODO, Points, Values
+from .point import FAILED, TODO, Points, Values
 
 Progress = Callable[[int, int], None]
 Index = tuple[int, int]  # (row of y, column of x)
@@ -38,11 +38,17 @@ class Grid:
         if keep_examples:
             self.arrays["example_loss"] = np.full((*shape, n), np.nan, dtype=np.float32)
         self.failure = ""  # what the first net that failed said
+        self._left: dict[str, np.ndarray] = {}
 
-    def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the points of an earlier scan of the same settings."""
-        for name, array in self.arrays.items():
-            array[...] = arrays[name]
+    def leave(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take note of what an earlier scan of the same settings left; its points are known once they are asked for."""
+        self._left = arrays
+
+    def left(self, row: int, column: int) -> Values | None:
+        """Return what an earlier scan left of a point, or None."""
+        if not self._left or np.isin(self._left["status"][:, row, column], (TODO, FAILED)).any():
+            return None  # a net that failed may fail for a reason that has gone, and has to say it again
+        return {name: self._left[name][:, row, column] for name in self.arrays}
 
     def done(self, row: int, column: int) -> bool:
         """Say whether a point is known."""
@@ -75,12 +81,15 @@ def scan(
 ) -> None:
     """Evaluate the points of `grid` that are wanted and not known yet; `report` is called after each."""
     for row, column in wanted:
-        if not grid.done(row, column):
+        if grid.done(row, column):
+            continue
+        values = grid.left(row, column)
+        if values is None:
             values, words = points.values(float(xs[column]), float(ys[row]))
             if words and not grid.failure:
                 grid.failure = f"at ({xs[column]:g}, {ys[row]:g}): {words}"
-            grid.put(row, column, values)
             if keeper is not None:
                 keeper.put(row, column, values)
+        grid.put(row, column, values)
         if report is not None:
             report()
