@@ -28,7 +28,8 @@ def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
     from ..results.store import read_kind
 
     kinds = [read_kind(path) for path in files]
-    small = [[name for name, array in KINDS[kind].arrays.items() if "P" not in array.dims] for kind in kinds]
+    # No eigenvectors, and no losses of single examples: a picture needs neither, and they are large.
+    small = [[name for name, array in KINDS[kind].arrays.items() if not {"P", "n"} & {*array.dims}] for kind in kinds]
     figure = plot([read_result(path, only=names) for path, names in zip(files, small, strict=True)])
     stem = files[0] if out is None else out
     stem = stem.with_suffix("") if stem.suffix in (".h5", ".pdf", ".png") else stem

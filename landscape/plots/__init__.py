@@ -6,12 +6,20 @@ from collections.abc import Callable, Sequence
 
 from ..errors import UsageError
 from ..results.result import Result
+from .contour import draw_contour
 from .density import draw_density
+from .relief import draw_relief
+from .slice import draw_slice
 from .spectrum import draw_spectrum, figure_spectrum
 from .style import DOUBLE, SINGLE, PaperFigure, drawn_by_landscape, save_figure
+from .surface import figure_surface
 from .theory import draw_one_dimensional, draw_phases, figure_one_dimensional, figure_theory
 
-FIGURES: dict[str, Callable[..., PaperFigure]] = {"hessian": figure_spectrum, "theory": figure_theory}
+FIGURES: dict[str, Callable[..., PaperFigure]] = {
+    "hessian": figure_spectrum,
+    "surface": figure_surface,
+    "theory": figure_theory,
+}
 
 
 def plot(results: Result | Sequence[Result], *, width: float = SINGLE) -> PaperFigure:
@@ -33,13 +41,17 @@ __all__ = [
     "FIGURES",
     "SINGLE",
     "PaperFigure",
+    "draw_contour",
     "draw_density",
     "draw_one_dimensional",
     "draw_phases",
+    "draw_relief",
+    "draw_slice",
     "draw_spectrum",
     "drawn_by_landscape",
     "figure_one_dimensional",
     "figure_spectrum",
+    "figure_surface",
     "figure_theory",
     "plot",
     "save_figure",

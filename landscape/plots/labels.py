@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..results.describe import show
+from ..results.kinds import KINDS
 from ..results.result import Result
 from ..units import format_eps
 
@@ -83,11 +84,12 @@ def footnote(results: Sequence[Result]) -> str:
     """Return what every number of a figure rests on: net, data, N, eps, attack, adversary, BatchNorm."""
     decayed = [result for result in results if "weight_decay" in result.attrs]
     blocks = [result for result in results if "params" in result.attrs]
-    attacked = [result for result in results if _float(result, "eps") != 0]
+    attacked = [result for result in results if any(eps != 0 for eps in radii(result))]
+    shown = dict.fromkeys(format_eps(eps) for result in sorted(results, key=_order) for eps in radii(result))
     parts = [
         f"{_all(results, 'model', _short_spec)} (P = {_all(results, 'n_parameters')})",
         f"{_all(results, 'data', _short_spec)} {_all(results, 'split')}, N = {_all(results, 'n_examples')}",
-        f"{_all(results, 'norm', _norm)} ε = {', '.join(_distinct(results, 'eps', format_eps))}",
+        f"{_all(results, 'norm', _norm)} ε = {', '.join(shown)}",
     ]
     if blocks:
         parts.insert(1, f"block {_all(blocks, 'params')}")
@@ -96,6 +98,13 @@ def footnote(results: Sequence[Result]) -> str:
     if attacked:
         parts += [_all(attacked, "attack", _attack), f"adversary {_all(attacked, 'adversary')}"]
     return "; ".join([*parts, _all(results, "batchnorm", _batchnorm)])
+
+
+def radii(result: Result) -> list[float]:
+    """Return the eps of a result: one, or all of the ladder that is one of its dimensions."""
+    spec = KINDS[result.kind].arrays.get("eps")
+    ladder = spec is not None and spec.dims == ("eps",) and "eps" not in result.attrs
+    return result.arrays["eps"].tolist() if ladder else [_float(result, "eps")]
 
 
 def _settings_key(result: Result) -> str:

@@ -1,10 +1,12 @@
-"""What must be said beside a result: pairs that did not converge, a search for skipped ones that failed, a dead net."""
+"""What must be said beside a result: what did not converge, is not known, or not audited; a dead net."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .result import Result
+
+ZERO_GRADIENTS = 0.1  # share of examples without a gradient at the attack's start, beyond which it must be said
 
 
 def is_collapsed(result: Result) -> bool | None:
@@ -27,8 +29,37 @@ def caveats(result: Result) -> list[str]:
             found.append(f"{unconverged} of {status.size} pairs not converged")
     if result.attrs.get("guard_passed") is False:
         found.append("guard failed: pairs may be missing")
+    if result.kind == "surface":
+        found += _of_surface(result)
     if result.attrs.get("status") == "partial":
         found.append("unfinished")
     elif result.attrs.get("status") == "not-converged" and not found:
         found.append("not converged")
+    return found
+
+
+def _of_surface(result: Result) -> list[str]:
+    """Return what is wrong with a surface's values; a part of its arrays may not have been read."""
+    found = []
+    arrays = result.arrays
+    if "status" in arrays:
+        status = arrays["status"]
+        counts = {code: int(np.sum(status == code)) for code in (2, 4, 5)}
+        if counts[2]:
+            found.append(f"{counts[2]:,} of {status.size:,} values not finite")
+        if counts[5]:
+            found.append(f"{counts[5]:,} of {status.size:,} values failed")
+        if counts[4]:
+            error = result.attrs.get("interpolation_error")
+            known = isinstance(error, float) and np.isfinite(error)
+            note = f" (error up to {100 * float(str(error)):.2g} % of the loss)" if known else " (error not known)"
+            found.append(f"{counts[4]:,} of {status.size:,} values interpolated{note}")
+    attacked = arrays["eps"] > 0 if "eps" in arrays else np.zeros(0, dtype=bool)
+    audited = "attack_gap" not in arrays or np.isfinite(arrays["attack_gap"][attacked]).any()
+    if attacked.any() and result.attrs.get("adversary") == "reattacked" and not audited:
+        found.append("attack not audited")
+    if attacked.any() and "zero_gradient" in arrays:
+        share = np.nanmax(np.append(arrays["zero_gradient"][attacked], 0))
+        if share > ZERO_GRADIENTS:
+            found.append(f"no input gradient for up to {100 * share:.0f} % of the examples: the attack may be blind")
     return found

@@ -1,0 +1,84 @@
+"""A plane in weight space in relief (fig. 3b-e): height is the loss, cut at a cap that panels share."""
+
+from __future__ import annotations
+
+import numpy as np
+from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
+
+from ..errors import ResultError
+from ..results.result import Result
+from . import style
+from .contour import Scale, colours, common_scale, direction_name, panel_of, round_ticks, shares_scale, shown_values
+
+VIEW = (30, -60)  # elevation and azimuth in degrees: the same for every panel of every figure
+
+
+def draw_relief(ax: Axes3D, result: Result, *, eps: float | None = None, scale: Scale | None = None) -> None:
+    """Draw the loss over a plane in relief, one facet for each cell of the grid, from 0 to the cap of `scale`.
+
+    What lies beyond the cap, skipped points too, is a plateau in the colour for it; a cell with a corner that is not
+    finite is left out. `eps` is one of the result's ladder (default: nearest to that of training). Raises ResultError
+    for a line.
+    """
+    panel = panel_of(result, eps)
+    if min(panel.loss.shape) < 2:
+        raise ResultError("a line has no relief; draw it with draw_slice")
+    scale = scale or common_scale([panel])
+    values = shown_values(panel, scale)
+    x, y = np.meshgrid(result.arrays["x"], result.arrays["y"])
+    corners = np.stack([values[:-1, :-1], values[:-1, 1:], values[1:, :-1], values[1:, 1:]])
+    faces = colours()(np.clip(scale.norm(corners.mean(axis=0)), 0, None))
+    beyond = corners.min(axis=0) >= scale.cap
+    faces[beyond] = colours().get_over()
+    height = np.minimum(values, scale.cap)
+    faces[..., :3] *= _light(height)[..., None]
+    ax.plot_surface(
+        x, y, height, rcount=values.shape[0], ccount=values.shape[1], facecolors=faces, linewidth=0, antialiased=False,
+        shade=False, rasterized=True, gid="relief",
+    )  # fmt: skip
+    if _within(result):
+        centre = min(float(result.arrays["centre_loss"][panel.rung]), scale.cap)
+        ax.plot(
+            [0, 0], [0, 0], [centre, scale.cap], color=style.INK, linewidth=0.6, linestyle=":", zorder=10, gid="centre"
+        )
+    ax.set_zlim(0, scale.cap)
+    ax.view_init(*VIEW)
+    set_box(ax, result)
+    ax.set_zticks([0, *_height_ticks(scale.cap)])
+
+
+def set_box(ax: Axes3D, result: Result) -> None:
+    """Name the directions of a relief; its floor has the shape of the plane where both axes share a scale."""
+    spans = [float(np.ptp(result.arrays[name])) for name in "xy"] if shares_scale(result) else [1.0, 1.0]
+    ax.set_box_aspect((spans[0] / max(spans), spans[1] / max(spans), 0.8), zoom=0.95)
+    ax.set_xlabel(direction_name(result, 0), labelpad=-9)
+    ax.set_ylabel(direction_name(result, 1), labelpad=-9)
+    for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
+        low, high = result.arrays[name].min(), result.arrays[name].max()
+        axis.set_ticks([low, 0, high] if low < 0 < high else [low, high])
+        axis.set_major_formatter(lambda value, position: f"{value:.2g}")
+    for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+        axis.set_pane_color((1, 1, 1, 0))
+        axis.line.set_linewidth(0.5)
+        axis._axinfo["grid"].update(linewidth=0.3, color="#d5d5d5")
+    ax.tick_params(pad=-3, labelsize=6)
+    ax.xaxis.label.set_size(6.5)
+    ax.yaxis.label.set_size(6.5)
+
+
+def _light(height: np.ndarray) -> np.ndarray:
+    """Return how bright each facet (ny-1, nx-1) is, from 0.8 to 1: the colours stay those of the scale."""
+    steps = np.array([size - 1 for size in height.shape], dtype=float)
+    rise = [np.diff(height, axis=0)[:, :-1] * steps[0], np.diff(height, axis=1)[:-1] * steps[1]]
+    spread = np.nanmax(height) - np.nanmin(height) or 1.0
+    slope_y, slope_x = (value / spread for value in rise)
+    cosine = (1.2 + 0.5 * slope_x + 0.5 * slope_y) / np.sqrt(1 + slope_x**2 + slope_y**2) / np.sqrt(1.2**2 + 0.5)
+    return np.nan_to_num(0.8 + 0.2 * np.clip(cosine, 0, 1), nan=1.0)
+
+
+def _height_ticks(cap: float) -> list[float]:
+    return [tick for tick in round_ticks(cap / 2.4, cap) if tick < 0.95 * cap]
+
+
+def _within(result: Result) -> bool:
+    return all(result.arrays[name].min() <= 0 <= result.arrays[name].max() for name in "xy")
