@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "Train a net adversarially and save its checkpoints.",
     "hessian": "Top Hessian eigenpairs of a checkpoint, each with its evidence.",
     "surface": "Loss and error on a line or a plane in weight space, clean and attacked.",
+    "evaluate": "Clean and robust error of checkpoints, or of an ensemble, under PGD, APGD and Square.",
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",
     "plot": "Draw any result.",
     "info": "Say what a .pt or .h5 file is, and how it was made.",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ResultError
 from ..spec import nearest
-from .kinds import KINDS, Array, Attribute, Kind
+from .kinds import KINDS, TEXT, Array, Attribute, Kind
 from .values import Value, plain
 
 SCHEMA_VERSION = 1
@@ -101,6 +101,10 @@ def describe_array(spec: Array) -> str:
 
 def _with_dtype(name: str, value: Any, spec: Array) -> np.ndarray:
     array = np.asarray(value)
+    if spec.dtype == TEXT:
+        if array.dtype.kind not in "UO" or not all(isinstance(item, str) for item in array.flat):
+            raise ResultError(f"{name} is of dtype {array.dtype}; wanted {spec.dtype}")
+        return array.astype(str)
     wanted = np.dtype(spec.dtype)
     if array.dtype.kind not in "biuf" or (wanted.kind in "iu" and array.dtype.kind == "f"):
         raise ResultError(f"{name} is of dtype {array.dtype}; wanted {spec.dtype}")

@@ -5,12 +5,19 @@ A new kind is one more module and one more entry of `KINDS`; store, plots and `l
 
 from __future__ import annotations
 
-from .declare import COMMON, Array, Attribute, Kind
+from .declare import COMMON, TEXT, Array, Attribute, Kind
+from .evaluate import EVALUATE
 from .hessian import HESSIAN
 from .surface import SURFACE
 from .theory import THEORY
 from .traces import TRACES
 
-KINDS: dict[str, Kind] = {"hessian": HESSIAN, "surface": SURFACE, "theory": THEORY, "traces": TRACES}
+KINDS: dict[str, Kind] = {
+    "evaluate": EVALUATE,
+    "hessian": HESSIAN,
+    "surface": SURFACE,
+    "theory": THEORY,
+    "traces": TRACES,
+}
 
-__all__ = ["COMMON", "KINDS", "Array", "Attribute", "Kind"]
+__all__ = ["COMMON", "KINDS", "TEXT", "Array", "Attribute", "Kind"]

@@ -1,0 +1,148 @@
+"""Clean and robust error of nets, or of an ensemble of them: every verdict, and how far the attacks can be trusted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from landscape.arguments import check_model, check_outputs, read_eps, read_integer
+from landscape.attacks import make_ball
+from landscape.attacks.ensemble import JOINS, Ensemble
+from landscape.data import as_data, select
+from landscape.errors import UsageError
+from landscape.evaluation import Examination, parse_suite
+from landscape.params import ParameterSpace
+from landscape.results import Result, provenance
+from landscape.spec import nearest
+
+Progress = Callable[[str, int, int], None]
+
+
+class Snapshot(Protocol):
+    """Where an unfinished run is kept: `load` returns its state or None, `offer` says where it stands now."""
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Return the state where a run was left unfinished."""
+
+    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Take the state now, or let it pass."""
+
+
+def evaluate(
+    models: nn.Module | Sequence[nn.Module],
+    data: Any,
+    *,
+    eps: float | str,
+    attacks: str | Sequence[str] | None = None,
+    preset: str = "default",
+    cascade: bool = False,
+    ensemble: str | None = None,
+    norm: str = "linf",
+    n_examples: int | str | None = "all",
+    seed: int = 0,
+    batch_size: int | None = None,
+    curve: bool = False,
+    adequacy: bool = True,
+    names: Sequence[str] | None = None,
+    provenance_of: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    snapshot: Snapshot | None = None,
+) -> Result:
+    """Return the verdicts of nets on `n_examples` under each attack of a suite, their error rates, and the worst case.
+
+    `data` is (images, labels), a Dataset, a DataLoader or ImageData; `eps` is in pixel units of [0, 1], a number or
+    "8/255". `attacks` are named as in commands ("clean,pgd100,apgd-ce:restarts=5"); `preset` "paper" or "standard"
+    (AutoAttack's) chooses them and their settings. In a `cascade` an attack meets what those before it left standing.
+    `ensemble` "softmax" or "logits" judges the nets as one. `curve` adds the error against eps, `adequacy` more effort
+    and the signs of masked gradients on a sample. See docs/method.md; Liu et al. 2020, table 1; Croce and Hein 2020.
+    """
+    began = time.perf_counter()
+    nets = [models] if isinstance(models, nn.Module) else list(models)
+    ball = make_ball(norm, read_eps(eps, norm))
+    seed = read_integer("seed", seed, least=0)
+    if batch_size is not None:
+        batch_size = read_integer("batch_size", batch_size, least=1)
+    data = as_data(data)
+    suite = parse_suite(attacks, ball, preset=preset, channels=data.shape[0], cascade=cascade)
+    examples = select(data, n_examples, seed=seed)
+    classes = int(examples.labels.max()) + 1
+    members = list(names) if names is not None else [type(net).__name__ for net in nets]
+    for net, name in zip(nets, members, strict=True):
+        check_model(net)
+        check_outputs(net, examples.images, classes=classes, name=name)
+    judged, titles = _judged(nets, members, ensemble)
+    work = Examination(judged, suite, ball, examples, seed, batch_size, curve=curve, adequacy=adequacy)
+    if snapshot is not None and (state := snapshot.load()) is not None:
+        work.load(state)
+    for _ in work.run(_titled(progress, titles)):
+        if snapshot is not None:
+            snapshot.offer(work.state)
+    return Result(
+        "evaluate",
+        {
+            **work.arrays(),
+            "checkpoints": np.array(titles),
+            "attacks": np.array(suite.names),
+            "indices": examples.indices.numpy(),
+        },
+        {
+            **provenance(
+                command="landscape.evaluate",
+                device=str(next(nets[0].parameters()).device),
+                torch_version=torch.__version__,
+            ),
+            "checkpoint": None,
+            "checkpoint_sha256": None,
+            "training": None,
+            "model": [type(net).__name__ for net in nets],
+            "train_eps": math.nan,
+            "seed": seed,
+            "data": data.spec,
+            "data_sha256": data.sha256,
+            "split": data.split,
+            "n_examples": len(examples),
+            "n_parameters": sum(ParameterSpace(net).n_parameters for net in (nets if ensemble else nets[:1])),
+            "norm": ball.norm,
+            "attack": str(suite),
+            "adversary": "reattacked" if ball.eps else "none",
+            "batchnorm": "frozen",
+            **(provenance_of or {}),
+            "status": "complete",
+            "eps": ball.eps,
+            "ensemble": ensemble or "none",
+            "cascade": suite.cascade,
+            "preset": preset,
+            "classes": data.classes,
+            **work.attributes(),
+            "wall_seconds": time.perf_counter() - began,
+        },
+    )
+
+
+def _judged(nets: list[nn.Module], names: list[str], ensemble: str | None) -> tuple[list[nn.Module], list[str]]:
+    """Return the nets that are judged and their names: those that came, or one of all."""
+    if not nets:
+        raise UsageError("no net came; give at least one")
+    if ensemble is None:
+        return nets, names
+    if ensemble not in JOINS:
+        raise UsageError(f"ensemble = {ensemble!r} is unknown; {nearest(ensemble, JOINS)}")
+    return [Ensemble(nets, join=ensemble)], [" + ".join(names)]
+
+
+def _titled(progress: Progress | None, titles: Sequence[str]) -> Callable[[int], Progress | None]:
+    """Return the report of the net at a position: its name is told where there are several."""
+
+    def of(number: int) -> Progress | None:
+        if progress is None:
+            return None
+        prefix = f"{titles[number]}: " if len(titles) > 1 else ""
+        return lambda stage, done, total: progress(f"{prefix}{stage}", done, total)
+
+    return of

@@ -1,0 +1,216 @@
+"""An evaluation from options to file: found again, resumed, or computed; interrupted without loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from landscape.analyses.evaluate import evaluate
+
+from ..attacks import make_ball
+from ..data import select
+from ..errors import LandscapeError, UsageError
+from ..evaluation import Suite, parse_suite
+from ..files import check_writable
+from ..memory import peak_bytes
+from ..results import Result, command_line, default_path
+from ..terminal import Interruption, Report, progress, say, warn
+from ..units import format_eps
+from .evaluate_table import show
+from .finished import finished
+from .measurement import code_sha256, stem_of
+from .partial import Partial
+from .subject import Subject, choose_budget, load_subject
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate, as it was typed; what is None follows from the checkpoints and the data."""
+
+    checkpoints: tuple[str, ...]
+    model: str | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    split: str = "test"
+    n_examples: int | str = "all"
+    eps: str | None = None
+    norm: str | None = None
+    attacks: str | None = None
+    preset: str = "default"
+    cascade: bool = False
+    ensemble: bool = False
+    join: str = "softmax"
+    curve: bool = False
+    adequacy: bool = True
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is evaluated, with nothing left open."""
+
+    request: Request
+    subjects: list[Subject]
+    eps: float
+    norm: str
+    suite: Suite
+    n: int
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers: what a repeated command compares with the file that it finds."""
+        request, data = self.request, self.subjects[0].data
+        return {
+            "checkpoint_sha256": [subject.checkpoint.sha256 for subject in self.subjects],
+            "model": [subject.model_spec for subject in self.subjects],
+            "model_code_sha256": [code_sha256(subject.model_spec) for subject in self.subjects],
+            "data_sha256": data.sha256,
+            "split": request.split,
+            "n_examples": self.n,
+            "eps": self.eps,
+            "norm": self.norm,
+            "attacks": list(self.suite.names),
+            "attack": str(self.suite),
+            "cascade": self.suite.cascade,
+            "ensemble": request.join if request.ensemble else "none",
+            "curve": request.curve,
+            "adequacy": request.adequacy,
+            "seed": request.seed,
+        }
+
+
+def examine(request: Request, *, out: Path | None, overwrite: bool, quiet: bool, verbose: bool) -> Path:
+    """Evaluate, show the table, and return the file; a file of the same settings is read instead of made again."""
+    with progress(quiet=quiet, verbose=verbose) as report:
+        plan = _plan(request, report)
+    path = out or default_path(_stem(plan), "evaluate", plan.identity)
+    found = None if overwrite else finished(path, plan.identity)
+    if not quiet:
+        say(_threat_line(plan))
+    if found is None:
+        check_writable(path)  # before the hours, not after them
+        with progress(quiet=quiet, verbose=verbose) as report:
+            result = _compute(plan, path, overwrite, report)
+    else:
+        result = found
+    if not quiet:
+        show(result, path, again=found is not None)
+    if verbose and not quiet and found is None:
+        say(
+            f"spent {float(str(result.attrs['wall_seconds'])):.1f} s; "
+            f"at most {peak_bytes(str(result.attrs['device'])) / 2**20:,.0f} MiB"
+        )
+    return path
+
+
+def _plan(request: Request, report: Report) -> Plan:
+    subjects = [
+        load_subject(
+            source,
+            model=request.model,
+            data=request.data,
+            data_dir=request.data_dir,
+            split=request.split,
+            device=request.device,
+            report=report,
+        )
+        for source in request.checkpoints
+    ]
+    budgets = [choose_budget(subject, request.eps, request.norm) for subject in subjects]
+    if len(set(budgets)) > 1:
+        shown = ", ".join(f"{norm} {format_eps(eps)}" for eps, norm in dict.fromkeys(budgets))
+        raise UsageError(f"the nets were trained at different radii ({shown}); give one --eps for all of them")
+    data = subjects[0].data
+    for subject in subjects[1:]:
+        if subject.data.sha256 != data.sha256:
+            raise UsageError(
+                f"{subjects[0].checkpoint.name} is evaluated on {data.spec}, and {subject.checkpoint.name} on "
+                f"{subject.data.spec}; nets are compared on the same examples: give --data for all of them"
+            )
+    eps, norm = budgets[0]
+    suite = parse_suite(
+        request.attacks,
+        make_ball(norm, eps),
+        preset=request.preset,
+        channels=data.shape[0],
+        cascade=request.cascade,
+    )
+    return Plan(request, subjects, eps, norm, suite, len(select(data, request.n_examples, seed=request.seed)))
+
+
+def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
+    request = plan.request
+    partial = Partial(path, plan.identity, fresh=overwrite)
+    provenance = [subject.provenance() for subject in plan.subjects]
+    radii = {subject.train_eps for subject in plan.subjects}
+    try:
+        result = evaluate(
+            [subject.model for subject in plan.subjects],
+            plan.subjects[0].data,
+            eps=plan.eps,
+            norm=plan.norm,
+            attacks=plan.suite.names,
+            preset=request.preset,
+            cascade=request.cascade,
+            ensemble=request.join if request.ensemble else None,
+            n_examples=plan.n,
+            seed=request.seed,
+            batch_size=request.batch_size,
+            curve=request.curve,
+            adequacy=request.adequacy,
+            names=[str(entry["checkpoint"]) for entry in provenance],
+            provenance_of={
+                **{
+                    key: [entry[key] for entry in provenance]
+                    for key in ("checkpoint", "checkpoint_sha256", "training", "model")
+                },
+                "train_eps": radii.pop() if len(radii) == 1 else math.nan,
+                "command": command_line(),
+                "settings": plan.identity,
+            },
+            progress=report,
+            snapshot=partial,
+        )
+    except Interruption as interruption:  # at a report the verdicts of every batch before are whole
+        partial.flush()
+        raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
+    except KeyboardInterrupt as interruption:
+        raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
+    if partial.trouble:
+        warn(f"caution: nothing could be saved on the way ({partial.trouble})")
+    try:
+        result.save(path, overwrite=overwrite)
+    except LandscapeError:
+        partial.flush()  # with --overwrite the same command goes on from there
+        twin = None if overwrite else finished(path, plan.identity)
+        if twin is None:
+            raise
+        result = twin  # another run of the same command came first
+    partial.remove()
+    return result
+
+
+def _stem(plan: Plan) -> str:
+    first = stem_of(plan.request.checkpoints[0], plan.subjects[0])
+    more = len(plan.subjects) - 1
+    return f"{first}-and-{more}-more" if more else first
+
+
+def _threat_line(plan: Plan) -> str:
+    data = plan.subjects[0].data
+    who = ", ".join(dict.fromkeys(subject.checkpoint.name for subject in plan.subjects[:3]))
+    more = len(plan.subjects) - 3
+    if more > 0:
+        who += f" and {more} more"
+    joined = f", one ensemble by mean {plan.request.join}" if plan.request.ensemble else ""
+    played = f"attacks {plan.suite}" if plan.eps else "no attack"
+    cascade = ", each on what those before left standing" if plan.suite.cascade else ""
+    return (
+        f"{who}{joined}: {plan.norm} eps {format_eps(plan.eps)}, {plan.n:,} of {len(data):,} {data.split} examples of "
+        f"{data.spec}, {played}{cascade}"
+    )
