@@ -85,6 +85,27 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
     click.option("--weight-decay", type=float, default=0.0, show_default=True),
     click.option("--momentum", type=float, default=0.9, show_default=True),
     click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True),
+    click.option("--ema", type=float, metavar="DECAY", help="Keep NAME-ema.pt too, a moving average, such as 0.999."),
+    click.option(
+        "--holdout", type=click.IntRange(0), default=0, metavar="N", help="Training examples kept out of training."
+    ),
+    click.option(
+        "--keep-best", is_flag=True, help="Keep NAME-best.pt too, the epoch of the least robust error on --holdout."
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bf16"]),
+        default="float32",
+        show_default=True,
+        help="Arithmetic of the updates; evaluation is in float32 always.",
+    ),
+    click.option(
+        "--attack-precision",
+        type=click.Choice(["float32", "bf16"]),
+        default="float32",
+        show_default=True,
+        help="Arithmetic of training's attack.",
+    ),
 )
 @options.attack
 @options.seed
@@ -110,9 +131,20 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
         help="Mini-batches to a row of test errors: clean, at the current and at the target eps.  [default: none]",
     ),
     click.option("--test-examples", type=click.IntRange(1), default=1000, show_default=True),
+    click.option(
+        "--probe-every",
+        type=click.IntRange(0),
+        metavar="EPOCHS",
+        help="Probes for an attack that training has learnt to fool; 0: none.  [default: as cheap as 3 % of the run]",
+    ),
 )
 @click.option("--out", type=options.PATH, required=True, metavar="NAME.pt", help="The checkpoint, .safetensors too.")
 @options.overwrite
+@click.option("--resume", is_flag=True, help="Insist on an unfinished run to go on with; the same command does anyway.")
+@click.option("--force-lr", type=float, help="Go on with this learning rate; the checkpoint will say from where.")
+@click.option(
+    "--save-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to NAME.resume.pt."
+)
 @options.volume
 def command(
     model: str | None,
@@ -128,8 +160,13 @@ def command(
     trace_halves: int | None,
     test_every: int,
     test_examples: int,
+    probe_every: int | None,
+    keep_best: bool,
     out: Path,
     overwrite: bool,
+    resume: bool,
+    force_lr: float | None,
+    save_every: float,
     verbose: bool,
     quiet: bool,
     **settings: Any,
@@ -144,13 +181,13 @@ def command(
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
         raise UsageError(f"{missing} is missing; such as: {EXAMPLE}")
-    from ..results import command_line
     from ..memory import keep_freed_memory
+    from ..results import command_line
     from ..training.recipe import Recipe
     from ..training.run import run
+    from ..training.tracing import Tracing
 
     keep_freed_memory()
-    from ..training.tracing import Tracing
 
     if test_every > 0 and trace_every == 0:
         raise UsageError("--test-every writes into the traces, and --trace-every 0 keeps none; leave one of them out")
@@ -161,6 +198,7 @@ def command(
         eps_start=parse_eps(eps_start, norm=norm),
         **settings,
     )
+    tracing = Tracing(trace_every or 1, trace_halves, test_every, test_examples, probe_every)
     place = options.choose_device(device)
     if not quiet:
         budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
@@ -173,7 +211,11 @@ def command(
                 data=data,
                 out=out,
                 save_epochs=save_epochs,
-                tracing=Tracing(trace_every, trace_halves, test_every, test_examples) if trace_every else None,
+                keep_best=keep_best,
+                tracing=tracing if trace_every else None,
+                resume=resume,
+                force_lr=force_lr,
+                save_every=save_every,
                 command=command_line(),
                 data_dir=data_dir,
                 device=place,
@@ -181,7 +223,9 @@ def command(
                 progress=report,
             )
     except Interruption as interruption:
-        raise Interruption("interrupted; the same command with --overwrite begins again") from interruption
+        raise Interruption(f"{interruption}; {_left(out, overwrite)}") from interruption
+    except KeyboardInterrupt as interruption:  # a second one: the step in hand is lost
+        raise KeyboardInterrupt(f"{interruption or 'interrupted at once'}; {_left(out, overwrite)}") from interruption
     if quiet:
         return
     final = finished.training["final"]
@@ -199,6 +243,14 @@ def command(
     # A checkpoint's word runs no code: what is a callable has to be typed again.
     code = [(flag, spec) for flag, spec in (("--model", model), ("--data", data)) if parse_spec(spec).callable]
     say_next("landscape", "hessian", out, *(word for pair in code for word in pair))
+
+
+def _left(out: Path, overwrite: bool) -> str:
+    state = out.with_name(f"{out.stem}.resume.pt")
+    if not state.exists():
+        return "nothing was saved"
+    same = "the same command without --overwrite" if overwrite else "the same command"
+    return f"what is done is in {state}, and {same} goes on from there"
 
 
 def _cell(final: dict[str, Any], kind: str, split: str) -> str:
