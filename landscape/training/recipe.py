@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..attacks import PGD, make_ball, parse_attack
+from ..attacks.twin import PRECISIONS
 from ..errors import UsageError
 from ..spec import nearest, parse_spec
 from ..units import check_eps
@@ -36,6 +37,8 @@ class Recipe:
     paper, or by "batch"; a "cyclic" learning rate, and a warm-up from 0 over the first `lr_warmup` epochs of the run,
     always move by batch. The attack keeps its last iterate unless its text says keep=best; a relative step follows eps
     through a warm-up, an absolute one stays. `augment` left out crops and flips CIFAR-10 and nothing else.
+    `precision` "bf16" runs training's forward and backward passes in bfloat16 where torch deems it safe, weights and
+    optimiser in float32; `attack_precision` those of its attack. Evaluation is in float32 whatever they say.
     """
 
     eps: float
@@ -57,6 +60,8 @@ class Recipe:
     batch_size: int = 128
     attack: str | PGD = DEFAULT_ATTACK
     augment: bool | None = None
+    precision: str = "float32"
+    attack_precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -193,7 +198,7 @@ def as_recipe(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
 
 
 # Settings that came after the first checkpoints, at the values that those were trained with.
-_LATER: dict[str, Any] = {"periods": [], "lr_warmup": 0.0}
+_LATER: dict[str, Any] = {"periods": [], "lr_warmup": 0.0, "precision": "float32", "attack_precision": "float32"}
 
 _CHOICES: dict[str, Sequence[str]] = {
     "norm": ("linf", "l2"),
@@ -201,6 +206,8 @@ _CHOICES: dict[str, Sequence[str]] = {
     "optimizer": OPTIMIZERS,
     "lr_schedule": LR_SCHEDULES,
     "schedule_by": UPDATES,
+    "precision": tuple(PRECISIONS),
+    "attack_precision": tuple(PRECISIONS),
 }
 
 

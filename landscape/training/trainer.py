@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..attacks.twin import Twin
 from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
 from ..errors import LandscapeError, UsageError
@@ -94,6 +95,7 @@ class Trainer:
         self.model, self.recipe, self.device = model.to(device), recipe, torch.device(device)
         self.bounds = batch_bounds(len(data), recipe.batch_size)
         self.optimizer = _make_optimizer(model, recipe)
+        self._twin = Twin(model, precision=recipe.attack_precision)
         self.recorder = recorder
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0
@@ -212,11 +214,16 @@ class Trainer:
         x = to_unit(x, device=self.device, dtype=self._dtype)
         if eps > 0:
             noise = partial(_starts, recipe.seed, self.epoch, rows)
-            x = recipe.attack_at(eps)(attack_network(self.model), x, y, noise=noise)
+            x = recipe.attack_at(eps)(self._twin.network(x), x, y, noise=noise)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad()
-        logits = self.model(x)
+        half_precision = (
+            torch.autocast(self.device.type, torch.bfloat16) if recipe.precision == "bf16" else contextlib.nullcontext()
+        )
+        with half_precision:
+            logits = self.model(x)
+        logits = logits.to(self._dtype)
         loss = F.cross_entropy(logits, y)
         recorder = self.recorder if self.recorder is not None and self.recorder.wants(step) else None
         half = None if recorder is None else recorder.first_half(step, logits, y)
@@ -239,11 +246,6 @@ class Trainer:
         told, done, epochs = format_eps(eps), self.epoch + 1, self.recipe.epochs
         logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", done, epochs, told, loss, 100 * error)
         return {"epoch": done, "eps": eps, "lr": lr, "loss": loss, "error": error}
-
-
-def attack_network(model: nn.Module) -> nn.Module:
-    """Return the net that a batch's attack differentiates, at the weights that `model` has now."""
-    return model
 
 
 def _starts(seed: int, epoch: int, rows: np.ndarray, restart: int) -> list[np.random.Generator]:
