@@ -69,7 +69,7 @@ class Twin:
         sample = images[:8].detach()
         with evaluating(self.model), full_precision():
             with torch.no_grad():
-                expected = self.model(sample)
+                expected = self.model(sample) if plans else sample
             for these, layout in dict.fromkeys(plans):
                 try:
                     form = _Form(self.model, these, layout, self.dtype)
