@@ -35,7 +35,8 @@ def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") ->
 
     Ctrl-C or SIGTERM waits for the next report, or the end of the block, and raises Interruption there; a second one
     raises KeyboardInterrupt at once. Where standard error is no terminal there is no bar. `verbose` writes a line for
-    each stage as it ends, and each minute of a long one, and what the library logs, to standard error.
+    each stage as it ends, and each minute of a long one, and all that the library logs, to standard
+    error; without it, the warnings of the library alone.
     """
     bars = Progress(
         TextColumn("{task.description}"),
@@ -54,7 +55,11 @@ def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") ->
         bars.console.print(f"{prefix}{line}", markup=False, highlight=False, soft_wrap=True)
 
     stages = _Stages(note if verbose and not quiet else None)
-    with _interruptions() as check, bars, _logged(note if verbose and not quiet else None):
+    with (
+        _interruptions() as check,
+        bars,
+        _logged(None if quiet else note, logging.INFO if verbose else logging.WARNING),
+    ):
 
         def report(stage: str, done: int, total: int) -> None:
             check()
@@ -99,7 +104,7 @@ class _Stages:
 
 
 @contextlib.contextmanager
-def _logged(note: Callable[[str], None] | None) -> Iterator[None]:
+def _logged(note: Callable[[str], None] | None, level: int) -> Iterator[None]:
     if note is None:
         yield
         return
@@ -112,7 +117,7 @@ def _logged(note: Callable[[str], None] | None) -> Iterator[None]:
     logger, lines = logging.getLogger(__package__), Lines()
     before = logger.level
     logger.addHandler(lines)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     try:
         yield
     finally:

@@ -1,8 +1,9 @@
 """Training: schedules, recipes, the adversarial trainer, and what the trained net makes of its data."""
 
 from .accuracy import Outcome, collapsed, evaluate_error, judge
+from .final import final_errors
 from .recipe import DEFAULT_ATTACK, DEFAULT_LR, OPTIMIZERS, Recipe
-from .run import TrainingRun, final_errors, run
+from .run import TrainingRun, run
 from .schedules import EPS_SCHEDULES, LR_SCHEDULES, eps_at, lr_at, position
 from .trainer import train
 

@@ -36,7 +36,9 @@ class Recipe:
     of either. The drops of the "step" schedule are fractions of a period. Schedules move by whole epochs, as in the
     paper, or by "batch"; a "cyclic" learning rate, and a warm-up from 0 over the first `lr_warmup` epochs of the run,
     always move by batch. The attack keeps its last iterate unless its text says keep=best; a relative step follows eps
-    through a warm-up, an absolute one stays. `augment` left out crops and flips CIFAR-10 and nothing else.
+    through a warm-up, an absolute one stays. `augment` left out crops and flips CIFAR-10 and nothing else. `ema` is the
+    decay of a moving average of the weights; `holdout` training examples are kept out of training, for the guard and
+    the choice of the best epoch.
     `precision` "bf16" runs training's forward and backward passes in bfloat16 where torch deems it safe, weights and
     optimiser in float32; `attack_precision` those of its attack. Evaluation is in float32 whatever they say.
     """
@@ -60,6 +62,8 @@ class Recipe:
     batch_size: int = 128
     attack: str | PGD = DEFAULT_ATTACK
     augment: bool | None = None
+    ema: float | None = None
+    holdout: int = 0
     precision: str = "float32"
     attack_precision: str = "float32"
     seed: int = 0
@@ -69,13 +73,17 @@ class Recipe:
             _one_of(name, getattr(self, name), known)
         self._set("periods", _period_ends(self.periods))
         self._set("epochs", _epochs(self.epochs, self.periods))
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("holdout", 0), ("seed", 0)):
             self._set(name, _whole(name, getattr(self, name), least))
         for name in ("eps", "eps_start", "lr_factor", "lr_warmup", "momentum", "weight_decay"):
             self._set(name, _number(name, getattr(self, name)))
         self._set("lr", DEFAULT_LR[self.optimizer] if self.lr is None else _number("lr", self.lr, positive=True))
         if self.momentum >= 1:
             raise UsageError(f"momentum = {self.momentum:g} never forgets; wanted a number in [0, 1), such as 0.9")
+        if self.ema is not None:
+            self._set("ema", _number("ema", self.ema))
+            if not 0 < self.ema < 1:
+                raise UsageError(f"ema = {self.ema:g} is no decay; give a number in (0, 1), such as 0.999")
         self._set("lr_drops", tuple(_number("lr_drops", drop) for drop in self.lr_drops))
         if any(drop > 1 for drop in self.lr_drops):
             raise UsageError(
@@ -198,7 +206,14 @@ def as_recipe(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
 
 
 # Settings that came after the first checkpoints, at the values that those were trained with.
-_LATER: dict[str, Any] = {"periods": [], "lr_warmup": 0.0, "precision": "float32", "attack_precision": "float32"}
+_LATER: dict[str, Any] = {
+    "periods": [],
+    "lr_warmup": 0.0,
+    "ema": None,
+    "holdout": 0,
+    "precision": "float32",
+    "attack_precision": "float32",
+}
 
 _CHOICES: dict[str, Sequence[str]] = {
     "norm": ("linf", "l2"),

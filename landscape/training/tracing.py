@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..data import ImageData
 from ..errors import UsageError
 from ..results import Result, provenance
 from .accuracy import Progress, judge
+from .guard import PROBE_EXAMPLES, Guard, probe_interval
 from .recipe import Recipe
 from .recorder import Recorder, cheap_halves
 
@@ -37,24 +38,27 @@ class Tracing:
     """What a run records of itself: a row every `every` mini-batches, at every `halves`-th row the half-batches.
 
     Every `test_every` steps, the first and the last included, `test_examples` test examples are judged clean, and under
-    PGD at the current and at the target eps; 0 judges none. `halves` left out keeps them next to free.
+    PGD at the current and at the target eps; 0 judges none. Every `probe_every` epochs the guard probes the run; 0
+    never. `halves` and `probe_every` left out keep both next to free.
     """
 
     every: int = 1
     halves: int | None = None
     test_every: int = 0
     test_examples: int = 1000
+    probe_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("every", 1), ("halves", 1), ("test_every", 0), ("test_examples", 1)):
+        for name, least in (("every", 1), ("halves", 1), ("test_every", 0), ("test_examples", 1), ("probe_every", 0)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} = {value!r} in the traces; give a whole number, {least} or more")
 
-    def resolved(self, recipe: Recipe) -> Tracing:
-        """Return the settings with nothing left open."""
+    def resolved(self, recipe: Recipe, n: int) -> Tracing:
+        """Return the settings with nothing left open, for a run on n examples."""
         halves = cheap_halves(recipe) if self.halves is None else self.halves
-        return Tracing(self.every, halves, self.test_every, self.test_examples)
+        probe_every = probe_interval(recipe, n) if self.probe_every is None else self.probe_every
+        return replace(self, halves=halves, probe_every=probe_every)
 
     def recorder(self, model: nn.Module, steps_per_epoch: int) -> Recorder:
         """Return a recorder of a run that begins at the weights that the net has."""
@@ -91,6 +95,14 @@ class TestRows:
                 outcomes[radius] = (outcome.loss, outcome.error)
         self.rows[step] = (step, eps, *outcomes[0.0], *outcomes[eps], *outcomes[target])
 
+    def state(self) -> list[tuple[float, ...]]:
+        """Return all that resumed rows go on from."""
+        return list(self.rows.values())
+
+    def load_state(self, state: list[tuple[float, ...]]) -> None:
+        """Go on from a state."""
+        self.rows = {int(row[0]): tuple(row) for row in state}
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the rows by column, in the order of their steps."""
         if not self.rows:
@@ -111,6 +123,7 @@ class TraceFile:
         self,
         recorder: Recorder,
         tests: TestRows | None,
+        guard: Guard,
         *,
         status: str,
         training: Mapping[str, Any],
@@ -119,11 +132,12 @@ class TraceFile:
     ) -> None:
         """Write what there is by now; `training` without its history, which the rows tell better."""
         told = {name: value for name, value in training.items() if name != "history"}
-        arrays = recorder.arrays() | ({} if tests is None else tests.arrays())
+        arrays = recorder.arrays() | ({} if tests is None else tests.arrays()) | guard.arrays()
         attrs = {
             **self.attrs,
             "status": status,
             "training": told,
+            "events": guard.events,
             "checkpoint_sha256": checkpoint_sha256,
             "wall_seconds": wall_seconds,
         }
@@ -142,6 +156,8 @@ def trace_attributes(
     command: str,
     steps_per_epoch: int,
     tests: TestRows | None,
+    guard: Guard,
+    n_examples: int,
 ) -> dict[str, Any]:
     """Return the attributes of a run's traces that do not change along the run."""
     has_batchnorm = any(isinstance(module, _BatchNorm) for module in net.modules())
@@ -149,6 +165,13 @@ def trace_attributes(
     if tests is not None:
         attack = str(PGD(make_ball(recipe.norm, recipe.eps)))
         tested = {"test_every": tracing.test_every, "test_examples": tests.examples, "test_attack": attack}
+    probed = {}
+    if guard.every:
+        probed = {
+            "probe_examples": min(PROBE_EXAMPLES, len(guard.data)),
+            "probe_attack": str(guard.probe_attack),
+            "probe_split": "holdout" if recipe.holdout else "train",
+        }
     return {
         **provenance(command=command, device=str(device), torch_version=torch.__version__),
         "seed": recipe.seed,
@@ -157,7 +180,7 @@ def trace_attributes(
         "data": data.spec,
         "data_sha256": data.sha256,
         "split": data.split,
-        "n_examples": len(data),
+        "n_examples": n_examples,
         "n_parameters": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
         "norm": recipe.norm,
         "train_eps": recipe.eps,
@@ -170,4 +193,5 @@ def trace_attributes(
         "trace_every": tracing.every,
         "halves_every": tracing.halves,
         **tested,
+        **probed,
     }

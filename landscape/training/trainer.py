@@ -22,6 +22,7 @@ from ..errors import LandscapeError, UsageError
 from ..streams import example_streams, stream, stream_key
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
+from .ema import Average
 from .generators import generator_state, set_generator_state
 from .recipe import Recipe, as_recipe
 from .recorder import Recorder
@@ -91,12 +92,13 @@ class Trainer:
         *,
         device: str | torch.device,
         recorder: Recorder | None = None,
+        average: Average | None = None,
     ) -> None:
         self.model, self.recipe, self.device = model.to(device), recipe, torch.device(device)
         self.bounds = batch_bounds(len(data), recipe.batch_size)
         self.optimizer = _make_optimizer(model, recipe)
         self._twin = Twin(model, precision=recipe.attack_precision)
-        self.recorder = recorder
+        self.recorder, self.average = recorder, average
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0
         self.whole = True
@@ -107,7 +109,7 @@ class Trainer:
         self._checked = 0
         self._order = np.empty(0, dtype=np.int64)
         self._flips = stream(recipe.seed, "augment/epoch0")
-        self._generators: Mapping[str, Any] | None = None  # of a resumed epoch, until it begins
+        self._generators: Mapping[str, Any] | None = None  # where an epoch was left, until it goes on
 
     @property
     def step(self) -> int:
@@ -136,12 +138,16 @@ class Trainer:
             while self.epoch < self.recipe.epochs:
                 with _seeded(self.recipe.seed, f"net/epoch{self.epoch}", self.device):
                     self._begin_epoch()
-                    while self.batch < len(self.bounds):
-                        if before_batch is not None:
-                            before_batch()
-                        self._advance()
-                        if progress is not None:
-                            progress("training", self.step, self.steps)
+                    try:
+                        while self.batch < len(self.bounds):
+                            if before_batch is not None:
+                                before_batch()
+                            self._advance()
+                            if progress is not None:
+                                progress("training", self.step, self.steps)
+                    except BaseException:  # whoever saves what is left finds the generators as they are here
+                        self._generators = generator_state(self._flips, self.device)
+                        raise
                 record = self._end_epoch()
                 if on_epoch is not None:
                     on_epoch(record)
@@ -162,8 +168,9 @@ class Trainer:
             "losses": self._losses,
             "wrong": self._wrong,
             "checked": self._checked,
-            "generators": generator_state(self._flips, self.device),
+            "generators": self._generators or generator_state(self._flips, self.device),
             "recorder": None if self.recorder is None else self.recorder.state(),
+            "average": None if self.average is None else self.average.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -177,6 +184,8 @@ class Trainer:
         self._generators = state["generators"]
         if self.recorder is not None:
             self.recorder.load_state(state["recorder"])
+        if self.average is not None:
+            self.average.load_state(state["average"])
 
     def check(self) -> None:
         """Fetch what waits on the device; raise LandscapeError where a loss of this epoch is not finite."""
@@ -192,6 +201,16 @@ class Trainer:
                     f"try a smaller learning rate (--lr {lr / 10:g}) or a warm-up (--eps-schedule linear)"
                 )
         self._checked = self.batch
+        if self.batch == len(self.bounds) and not self.finite():
+            lr = self.recipe.at(self.epoch + 1 - 1 / self.batch)[1]
+            raise LandscapeError(
+                f"the weights are not finite after epoch {self.epoch + 1}, batch {self.batch}; "
+                f"try a smaller learning rate (--lr {lr / 10:g})"
+            )
+
+    def finite(self) -> bool:
+        """Say whether every weight is finite; this waits for the device."""
+        return all(bool(torch.isfinite(value).all()) for value in self.model.parameters())
 
     def _begin_epoch(self) -> None:
         self._order = epoch_order(len(self._labels), seed=self.recipe.seed, epoch=self.epoch)
@@ -232,6 +251,8 @@ class Trainer:
         if recorder is not None:
             recorder.record(step, loss=loss, wrong=wrong, count=len(rows), eps=eps, lr=lr, half=half)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         self._losses[self.batch] = loss * len(rows)
         self._wrong[self.batch] = wrong
         self.batch += 1
