@@ -8,13 +8,9 @@ fig1.pdf and fig1.png, the curves as fig1.csv, the thresholds as fig1-phases.csv
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -24,15 +20,20 @@ _root = Path(__file__).resolve().parent.parent
 if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file():
     sys.path.insert(0, str(_root))
 
-from landscape.figures.outputs import input_record, output_stem, write_text  # noqa: E402
+from landscape.figures.outputs import (  # noqa: E402
+    Drawn,
+    csv_text,
+    input_record,
+    of_kind,
+    output_stem,
+    run,
+    write_outputs,
+)
 
-from landscape.errors import LandscapeError, ResultError  # noqa: E402
-from landscape.plots import DOUBLE, SINGLE, figure_one_dimensional, save_figure  # noqa: E402
+from landscape.plots import DOUBLE, SINGLE, figure_one_dimensional  # noqa: E402
 from landscape.plots.theory import FIGURE_1  # noqa: E402
-from landscape.results import command_line, provenance, read_kind, read_result  # noqa: E402
+from landscape.results import read_result  # noqa: E402
 from landscape.theory import one_dimensional  # noqa: E402
-
-Drawn = tuple[list[Path], list[Path]]
 
 KIND = "theory"
 TOLD = ("data", "class_pair", "n_examples", "box", "command")
@@ -48,30 +49,17 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = DOUBLE, command: s
     Those are results of other kinds. Raises ResultError where a file is damaged, or none of those given is left.
     """
     stem = output_stem(out, "fig1")
-    skipped = [path for path in inputs if read_kind(path) != KIND]
-    used = [path for path in inputs if path not in skipped]
-    if inputs and not used:
-        raise ResultError(
-            f"none of the {len(inputs)} files is a {KIND} result; "
-            "make one with: landscape theory --data digits --classes 3,8"
-        )
+    used, skipped = of_kind(inputs, KIND, remedy="landscape theory --data digits --classes 3,8")
     results = [read_result(path) for path in used]
-    figure = figure_one_dimensional(results, width=width)
-    written = [save_figure(figure, stem.with_name(stem.name + suffix)) for suffix in (".pdf", ".png")]
-    written.append(write_text(stem.with_name(stem.name + ".csv"), _curves()))
+    tables = {".csv": _curves()}
     if results:
         rows = [
             [path, *(result.attrs[name] for name in THRESHOLDS)] for path, result in zip(used, results, strict=True)
         ]
-        written.append(write_text(stem.with_name(stem.name + "-phases.csv"), _csv(["file", *THRESHOLDS], rows)))
-    made = {
-        **provenance(command=command),
-        "outputs": [path.name for path in written],
-        "inputs": [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)],
-        "left_out": [str(path) for path in skipped],
-    }
-    text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
-    return [*written, write_text(stem.with_name(stem.name + ".json"), text)], skipped
+        tables["-phases.csv"] = csv_text(["file", *THRESHOLDS], rows)
+    records = [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)]
+    figure = figure_one_dimensional(results, width=width)
+    return write_outputs(stem, figure, tables, inputs=records, left_out=skipped, command=command), skipped
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,15 +72,8 @@ def main(files: tuple[Path, ...], out: Path, single: bool) -> None:
     Writes a PDF and a PNG, whichever OUT names, the numbers as CSV, and how they were made as JSON.
     Files of these names are replaced.
     """
-    try:
-        command = command_line(["fig1_theory.py", *sys.argv[1:]])
-        written, left_out = draw(files, out, width=SINGLE if single else DOUBLE, command=command)
-    except LandscapeError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    for path in left_out:
-        click.echo(f"left out {path}: no {KIND} result", err=True)
-    click.echo("wrote " + ", ".join(str(path) for path in written))
+    width = SINGLE if single else DOUBLE
+    run("fig1_theory.py", KIND, lambda command: draw(files, out, width=width, command=command))
 
 
 def _curves() -> str:
@@ -101,15 +82,7 @@ def _curves() -> str:
     for eps in FIGURE_1:
         columns += [one_dimensional.loss(theta, eps=eps), one_dimensional.lower_envelope(theta, eps=eps)]
         header += [f"adversarial_{eps:g}", f"lower_{eps:g}"]
-    return _csv(header, np.stack(columns, axis=1).tolist())
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(header, np.stack(columns, axis=1).tolist())
 
 
 if __name__ == "__main__":

@@ -9,13 +9,9 @@ writes fig3.pdf and fig3.png, the numbers in them as fig3.csv, and how they were
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -24,13 +20,19 @@ _root = Path(__file__).resolve().parent.parent
 if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file():
     sys.path.insert(0, str(_root))
 
-from landscape.figures.outputs import input_record, output_stem, write_text  # noqa: E402
+from landscape.figures.outputs import (  # noqa: E402
+    Drawn,
+    csv_text,
+    input_record,
+    of_kind,
+    output_stem,
+    run,
+    training_seed,
+    write_outputs,
+)
 
-from landscape.errors import LandscapeError, ResultError  # noqa: E402
-from landscape.plots import DOUBLE, SINGLE, plot, save_figure  # noqa: E402
-from landscape.results import KINDS, Result, command_line, provenance, read_kind, read_result, table  # noqa: E402
-
-Drawn = tuple[list[Path], list[Path]]
+from landscape.plots import DOUBLE, SINGLE, plot  # noqa: E402
+from landscape.results import KINDS, Result, read_result, table  # noqa: E402
 
 KIND = "hessian"
 TOLD = ("eps", "checkpoint", "checkpoint_sha256", "command")
@@ -44,22 +46,12 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: s
     left.
     """
     stem = output_stem(out, "fig3")
-    skipped = [path for path in inputs if read_kind(path) != KIND]
-    used = [path for path in inputs if path not in skipped]
-    if not used:
-        raise ResultError(f"none of the {len(inputs)} files is a {KIND} result; make one with: landscape hessian CKPT")
+    used, skipped = of_kind(inputs, KIND, remedy="landscape hessian CKPT")
     results = [read_result(path, only=ARRAYS) for path in used]
+    records = [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)]
+    tables = {".csv": _csv(used, results)}
     figure = plot(results, width=width)
-    pictures = [save_figure(figure, stem.with_name(stem.name + suffix)) for suffix in (".pdf", ".png")]
-    numbers = write_text(stem.with_name(stem.name + ".csv"), _csv(used, results))
-    made = {
-        **provenance(command=command),
-        "outputs": [path.name for path in [*pictures, numbers]],
-        "inputs": [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)],
-        "left_out": [str(path) for path in skipped],
-    }
-    sidecar = write_text(stem.with_name(stem.name + ".json"), json.dumps(made, indent=2, ensure_ascii=False) + "\n")
-    return [*pictures, numbers, sidecar], skipped
+    return write_outputs(stem, figure, tables, inputs=records, left_out=skipped, command=command), skipped
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,32 +64,17 @@ def main(files: tuple[Path, ...], out: Path, double: bool) -> None:
     Writes a PDF and a PNG, whichever OUT names, the numbers as CSV, and how they were made as JSON.
     Files of these names are replaced.
     """
-    try:
-        command = command_line(["fig3_hessian.py", *sys.argv[1:]])
-        written, left_out = draw(files, out, width=DOUBLE if double else SINGLE, command=command)
-    except LandscapeError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    for path in left_out:
-        click.echo(f"left out {path}: no {KIND} result", err=True)
-    click.echo("wrote " + ", ".join(str(path) for path in written))
+    width = DOUBLE if double else SINGLE
+    run("fig3_hessian.py", KIND, lambda command: draw(files, out, width=width, command=command))
 
 
 def _csv(paths: Sequence[Path], results: Sequence[Result]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for number, (path, result) in enumerate(zip(paths, results, strict=True)):
-        header, rows = table(result)
-        if number == 0:
-            writer.writerow(["file", "train_eps", "eps", "training_seed", *header])
-        for row in rows:
-            writer.writerow([path, result.attrs["train_eps"], result.attrs["eps"], _training_seed(result), *row])
-    return text.getvalue()
-
-
-def _training_seed(result: Result) -> Any:
-    training = result.attrs["training"]
-    return training.get("seed") if isinstance(training, dict) else None
+    header: list[str] = []
+    rows = []
+    for path, result in zip(paths, results, strict=True):
+        header, own = table(result)
+        rows += [[path, result.attrs["train_eps"], result.attrs["eps"], training_seed(result), *row] for row in own]
+    return csv_text(["file", "train_eps", "eps", "training_seed", *header], rows)
 
 
 if __name__ == "__main__":

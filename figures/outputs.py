@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landscape.errors import UsageError
+import click
+from matplotlib.figure import Figure
+
+from landscape.errors import LandscapeError, ResultError, UsageError
 from landscape.files import atomic_path, sha256_of
-from landscape.results import Result, caveats
+from landscape.plots import save_figure
+from landscape.results import Result, caveats, command_line, provenance, read_kind
+
+Drawn = tuple[list[Path], list[Path]]  # files written, inputs left out
 
 
 def output_stem(out: Path, name: str) -> Path:
@@ -20,6 +30,70 @@ def output_stem(out: Path, name: str) -> Path:
     if out.suffix and not out.suffix[1:].isdigit():  # results-v1.2 has no suffix
         raise UsageError(f"--out {out} ends in {out.suffix}; wanted .pdf or .png (both are written)")
     return out
+
+
+def of_kind(inputs: Sequence[Path], kind: str, *, remedy: str) -> Drawn:
+    """Return the inputs of a kind, and those of others; raise ResultError where there are inputs, and none fits.
+
+    `remedy` is the command that makes such a result.
+    """
+    skipped = [path for path in inputs if read_kind(path) != kind]
+    used = [path for path in inputs if path not in skipped]
+    if inputs and not used:
+        raise ResultError(f"none of the {len(inputs)} files is a {kind} result; make one with: {remedy}")
+    return used, skipped
+
+
+def write_outputs(
+    stem: Path,
+    figure: Figure,
+    tables: Mapping[str, str],
+    *,
+    inputs: Sequence[Any],
+    left_out: Sequence[Path],
+    command: str,
+) -> list[Path]:
+    """Write a figure as PDF and PNG, its `tables` (by their suffix: ".csv"), and how all was made as JSON.
+
+    `inputs` are the records of the results drawn (`input_record`). Returns the paths, the JSON last.
+    """
+    written = [save_figure(figure, stem.with_name(stem.name + suffix)) for suffix in (".pdf", ".png")]
+    written += [write_text(stem.with_name(stem.name + suffix), text) for suffix, text in tables.items()]
+    made = {
+        **provenance(command=command),
+        "outputs": [path.name for path in written],
+        "inputs": list(inputs),
+        "left_out": [str(path) for path in left_out],
+    }
+    text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    return [*written, write_text(stem.with_name(stem.name + ".json"), text)]
+
+
+def run(script: str, kind: str, draw: Callable[[str], Drawn]) -> None:
+    """Call `draw` with the command line as typed, and say what was written and left out; what fails is one sentence."""
+    try:
+        written, left_out = draw(command_line([script, *sys.argv[1:]]))
+    except LandscapeError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    for path in left_out:
+        click.echo(f"left out {path}: no {kind} result", err=True)
+    click.echo("wrote " + ", ".join(str(path) for path in written))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def training_seed(result: Result) -> Any:
+    """Return the seed that a result's net was trained with, or None where the file does not say."""
+    training = result.attrs["training"]
+    return training.get("seed") if isinstance(training, dict) else None
 
 
 def write_text(path: Path, text: str) -> Path:

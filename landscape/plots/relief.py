@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
 from ..errors import ResultError
 from ..results.result import Result
 from . import style
-from .contour import Scale, colours, common_scale, direction_name, panel_of, round_ticks, shares_scale, shown_values
+from .contour import (
+    Panel,
+    Scale,
+    colours,
+    common_scale,
+    direction_name,
+    panel_of,
+    round_ticks,
+    shares_scale,
+    shown_values,
+)
 
+_MARGIN = 0.05
 VIEW = (30, -60)  # elevation and azimuth in degrees: the same for every panel of every figure
 
 
@@ -24,18 +36,13 @@ def draw_relief(ax: Axes3D, result: Result, *, eps: float | None = None, scale: 
     if min(panel.loss.shape) < 2:
         raise ResultError("a line has no relief; draw it with draw_slice")
     scale = scale or common_scale([panel])
-    values = shown_values(panel, scale)
-    x, y = np.meshgrid(result.arrays["x"], result.arrays["y"])
-    corners = np.stack([values[:-1, :-1], values[:-1, 1:], values[1:, :-1], values[1:, 1:]])
-    faces = colours()(np.clip(scale.norm(corners.mean(axis=0)), 0, None))
-    beyond = corners.min(axis=0) >= scale.cap
-    faces[beyond] = colours().get_over()
-    height = np.minimum(values, scale.cap)
-    faces[..., :3] *= _light(height)[..., None]
-    ax.plot_surface(
-        x, y, height, rcount=values.shape[0], ccount=values.shape[1], facecolors=faces, linewidth=0, antialiased=False,
-        shade=False, rasterized=True, gid="relief",
-    )  # fmt: skip
+    corners, faces = facets(panel, scale)
+    relief = Poly3DCollection(corners, facecolors=faces, edgecolors="none", antialiased=False, rasterized=True)
+    relief.set_gid("relief")
+    ax.add_collection3d(relief)
+    for limit, name in ((ax.set_xlim, "x"), (ax.set_ylim, "y")):
+        low, high = result.arrays[name].min(), result.arrays[name].max()
+        limit(low - _MARGIN * (high - low), high + _MARGIN * (high - low))  # the axes' ends would share a corner
     if _within(result):
         centre = min(float(result.arrays["centre_loss"][panel.rung]), scale.cap)
         ax.plot(
@@ -47,6 +54,20 @@ def draw_relief(ax: Axes3D, result: Result, *, eps: float | None = None, scale: 
     ax.set_zticks([0, *_height_ticks(scale.cap)])
 
 
+def facets(panel: Panel, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners (m, 4, 3) and colours (m, 4) of the cells whose four corners are known, cut at the cap."""
+    values = shown_values(panel, scale)
+    x, y = np.meshgrid(panel.result.arrays["x"], panel.result.arrays["y"])
+    points = np.stack([x, y, np.minimum(values, scale.cap)], axis=-1)
+    corners = np.stack([points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]], axis=2)
+    lowest = np.minimum(np.minimum(values[:-1, :-1], values[:-1, 1:]), np.minimum(values[1:, :-1], values[1:, 1:]))
+    faces = colours()(np.clip(scale.norm(corners[..., 2].mean(axis=2)), 0, 1))
+    faces[lowest >= scale.cap] = colours().get_over()
+    faces[..., :3] *= _light(points[..., 2])[..., None]
+    known = np.isfinite(corners).all(axis=(2, 3))
+    return corners[known], faces[known]
+
+
 def set_box(ax: Axes3D, result: Result) -> None:
     """Name the directions of a relief; its floor has the shape of the plane where both axes share a scale."""
     spans = [float(np.ptp(result.arrays[name])) for name in "xy"] if shares_scale(result) else [1.0, 1.0]
@@ -55,7 +76,8 @@ def set_box(ax: Axes3D, result: Result) -> None:
     ax.set_ylabel(direction_name(result, 1), labelpad=-9)
     for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
         low, high = result.arrays[name].min(), result.arrays[name].max()
-        axis.set_ticks([low, 0, high] if low < 0 < high else [low, high])
+        ticks = [low, 0.0, high] if low < 0 < high else [low, high]
+        axis.set_ticks(ticks[name == "y" :])  # where the axes meet there is room for one number
         axis.set_major_formatter(lambda value, position: f"{value:.2g}")
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_pane_color((1, 1, 1, 0))

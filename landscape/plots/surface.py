@@ -111,12 +111,15 @@ def gap_note(panels: Sequence[Panel]) -> str:
 def stamps(panels: Sequence[Panel]) -> list[str]:
     """Return what forbids trusting a figure as it stands: each result's caveats, and how panels differ."""
     results = unique(panels)
-    found = []
+    said: dict[str, list[str]] = {}
     for result in results:
-        if clauses := caveats(result):
-            own = [panel for panel in panels if panel.result is result]
-            name = _stem(result) if len(own) > 1 else panel_labels(panels)[panels.index(own[0])]
-            found.append(f"! {name + ': ' if len(results) > 1 else ''}{'; '.join(clauses)}")
+        own = [panel for panel in panels if panel.result is result]
+        name = _stem(result) if len(own) > 1 else panel_labels(panels)[panels.index(own[0])]
+        for clause in caveats(result):
+            said.setdefault(clause, []).append(name)
+    alone = len(results) == 1
+    found = [f"! {'' if alone else ', '.join(names) + ': '}{clause}" for clause, names in said.items()]
+    found = [f"! {'; '.join(said)}"] if alone and said else found
     if differing := differences(results):
         found.append(f"! panels differ in {'; '.join(differing)}")
     return found

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from figures.fig3_hessian import main
 from tests.results.made import hessian
+from tests.results.made_surface import surface
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,19 +50,15 @@ def test_it_writes_picture_numbers_and_provenance(results: list[Path], tmp_path:
     assert made["command"].startswith("fig3_hessian.py")
 
 
-def test_files_of_other_kinds_are_left_out_and_named(
-    results: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = shutil.copy(results[0], tmp_path / "other.h5")
-    monkeypatch.setattr("figures.fig3_hessian.read_kind", lambda path: "surface" if path == other else "hessian")
+def test_files_of_other_kinds_are_left_out_and_named(results: list[Path], tmp_path: Path) -> None:
+    other = surface().save(tmp_path / "other.h5")
     done = invoke(*results, other, "-o", tmp_path / "f.pdf")
     assert done.exit_code == 0
     assert json.loads((tmp_path / "f.json").read_text())["left_out"] == [str(other)]
     assert f"left out {other}" in done.output
-    monkeypatch.setattr("figures.fig3_hessian.read_kind", lambda path: "surface")
-    done = invoke(*results, "-o", tmp_path / "g.pdf")
+    done = invoke(other, "-o", tmp_path / "g.pdf")
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
-    assert "none of the 2 files is a hessian result" in done.output
+    assert "none of the 1 files is a hessian result" in done.output
 
 
 @pytest.mark.parametrize(
