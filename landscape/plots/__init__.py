@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..results.result import Result
 from .contour import draw_contour
 from .density import draw_density
+from .evaluate import draw_error_curve, draw_errors, figure_evaluate
 from .relief import draw_relief
 from .slice import draw_slice
 from .spectrum import draw_spectrum, figure_spectrum
@@ -16,6 +17,7 @@ from .surface import figure_surface
 from .theory import draw_one_dimensional, draw_phases, figure_one_dimensional, figure_theory
 
 FIGURES: dict[str, Callable[..., PaperFigure]] = {
+    "evaluate": figure_evaluate,
     "hessian": figure_spectrum,
     "surface": figure_surface,
     "theory": figure_theory,
@@ -43,12 +45,15 @@ __all__ = [
     "PaperFigure",
     "draw_contour",
     "draw_density",
+    "draw_error_curve",
+    "draw_errors",
     "draw_one_dimensional",
     "draw_phases",
     "draw_relief",
     "draw_slice",
     "draw_spectrum",
     "drawn_by_landscape",
+    "figure_evaluate",
     "figure_one_dimensional",
     "figure_spectrum",
     "figure_surface",
