@@ -100,7 +100,7 @@ def make_problem(case: Case, n: int, *, data_dir: Path | None = None) -> Problem
     Real data are taken from `data_dir`; where there is none, or it lacks them, digits are resized, and the problem
     says so. Raises UsageError for more examples than there are.
     """
-    data, words = _load(case, data_dir)
+    data, words = load_images(case, data_dir)
     model = _trained(case, data)
     examples = select(data, n, seed=SEED)
     objective = Objective(
@@ -115,7 +115,8 @@ def make_problem(case: Case, n: int, *, data_dir: Path | None = None) -> Problem
     return Problem(case, model, objective.freeze(), words)
 
 
-def _load(case: Case, data_dir: Path | None) -> tuple[ImageData, str]:
+def load_images(case: Case, data_dir: Path | None) -> tuple[ImageData, str]:
+    """Return a case's images and what they are in words: its real data from `data_dir`, or digits resized."""
     if case.real_data is not None and data_dir is not None:
         try:
             return load_data(case.real_data, data_dir=data_dir), case.real_data
