@@ -30,8 +30,14 @@ def command(file: str) -> None:
 
 
 def _unfinished(path: Path) -> list[tuple[str, str]]:
-    from ..results import read_snapshot
+    from ..results import growing_progress, is_growing, read_snapshot
 
+    if is_growing(path):
+        known, count = growing_progress(path)
+        return [
+            ("unfinished scan", f"{path}; the command that began it goes on from there"),
+            ("done", f"{known:,} of {count:,} points"),
+        ]
     arrays, _ = read_snapshot(path)
     lines = [("unfinished run", f"{path}; the command that began it resumes it")]
     if "values" in arrays:

@@ -129,10 +129,13 @@ def command(
     result under results/, with its eigenvectors and its budget. The loss under attack is that of the worst image found,
     a lower bound: the audit says how much stronger attacks add. Each finished point is kept: Ctrl-C, and repeat.
     """
+    from ..surfaces import grid_shape
     from .surface_table import show
     from .surfacing import Request, auto_radius, plan_scan, predict, run_scan
 
     settings["range"] = extent
+    if settings["grid"] is not None:  # before a Hessian is computed for directions along which nothing can be scanned
+        grid_shape(settings["grid"], line=settings["dirs"] == "top1")
     sources, settings = _sources(checkpoints, settings, quiet)
     policies = _BETWEEN if bn_sensitivity else (settings["batchnorm"],)
     if out is not None and len(sources) * len(policies) > 1:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..results import Result, caveats
+from ..results.quadratic import agreement_radius, quadratic_along
 from ..terminal import print_table, say
 from ..units import format_eps
 
@@ -56,5 +57,13 @@ def _row(result: Result, number: int) -> list[str]:
 
 
 def _radius(result: Result, number: int) -> str:
-    """Return how far the quadratic holds along x, in words."""
-    return "-"
+    """Return how far along x the quadratic of slope and curvature stays within 5 % of the loss, in words."""
+    x, y = result.arrays["x"], result.arrays["y"]
+    rows = np.flatnonzero(y == 0)
+    if not len(rows):
+        return "-"
+    loss = result.arrays["loss"][number, rows[0]]
+    radius = agreement_radius(x, loss, quadratic_along(result, number, 0)(x))
+    if np.isnan(radius):
+        return "-"
+    return f"within {radius:.2g}" if np.isfinite(radius) else "throughout"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .caveats import caveats, is_collapsed
 from .describe import describe, table
-from .growing import GrowingResult, growing_progress
+from .growing import GrowingResult, growing_progress, is_growing
 from .kinds import KINDS
 from .provenance import command_line, default_path, provenance, settings_hash
 from .result import Result
@@ -23,6 +23,7 @@ __all__ = [
     "describe",
     "growing_progress",
     "is_collapsed",
+    "is_growing",
     "is_snapshot_of",
     "provenance",
     "read_kind",

@@ -147,6 +147,12 @@ class GrowingResult:
         return found
 
 
+def is_growing(path: str | Path) -> bool:
+    """Say whether the file at `path` is a scan that grows; raise ResultError where it is no HDF5 file."""
+    with open_to_read(path) as file:
+        return bool(file.attrs.get("kind") == GROWING)
+
+
 def growing_progress(path: str | Path) -> tuple[int, int]:
     """Return how many points of the scan at `path` are known, and how many there are; it may be growing."""
     with open_to_read(path) as file:
