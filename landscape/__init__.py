@@ -32,6 +32,7 @@ _NAMES = {
     "Plane": "geometry",
     "Recipe": "training.recipe",
     "Result": "results",
+    "evaluate": "analyses.evaluate",
     "hessian": "analyses.hessian",
     "linear_theory": "analyses.theory",
     "load": "results",
@@ -55,6 +56,7 @@ __all__ = [
     "Recipe",
     "Result",
     "__version__",
+    "evaluate",
     "hessian",
     "linear_theory",
     "load",
@@ -67,6 +69,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from landscape.analyses.evaluate import evaluate
     from landscape.analyses.hessian import hessian
     from landscape.analyses.surface import surface
     from landscape.analyses.theory import linear_theory
