@@ -27,7 +27,7 @@ def show(result: Result, path: Path, *, again: bool) -> None:
             cells = [with_deviation(100 * result.error_rate[members, column]) for column in range(len(attacks))]
             rows.append([label, *cells, with_deviation(100 * result.worst_case[members])])
     told = ", each with what those before fooled" if attrs["cascade"] else ""
-    print_table(f"error in % of {n:,} examples{told}", ["net", *attacks, "worst case"], rows)
+    print_table(f"error in % of {n:,} examples{told}", ["net", *_heads(attacks), "worst case"], rows)
     if len(names) == 1:
         bounds = zip(attacks, result.error_low[0], result.error_high[0], strict=True)
         shown = ", ".join(f"{attack} {100 * low:.2f} to {100 * high:.2f}" for attack, low, high in bounds)
@@ -40,6 +40,12 @@ def show(result: Result, path: Path, *, again: bool) -> None:
     if len(result.arrays.get("curve/eps", ())) > COARSE:
         _curve(result)
     say(f"{'found' if again else 'wrote'} {path}")
+
+
+def _heads(attacks: list[str]) -> list[str]:
+    """Return the attacks without their settings, which the line above states, where that tells them apart."""
+    bare = [attack.partition(":")[0] for attack in attacks]
+    return [name if bare.count(name) == 1 else attack for name, attack in zip(bare, attacks, strict=True)]
 
 
 def runs(result: Result) -> dict[str, list[int]]:
