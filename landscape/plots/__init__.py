@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..results.result import Result
 from .contour import draw_contour
 from .density import draw_density
+from .escape import draw_survival
 from .evaluate import draw_error_curve, draw_errors, figure_evaluate
 from .relief import draw_relief
 from .slice import draw_slice
@@ -15,12 +16,14 @@ from .spectrum import draw_spectrum, figure_spectrum
 from .style import DOUBLE, SINGLE, PaperFigure, drawn_by_landscape, save_figure
 from .surface import figure_surface
 from .theory import draw_one_dimensional, draw_phases, figure_one_dimensional, figure_theory
+from .traces import draw_schedule, draw_trace, figure_traces
 
 FIGURES: dict[str, Callable[..., PaperFigure]] = {
     "evaluate": figure_evaluate,
     "hessian": figure_spectrum,
     "surface": figure_surface,
     "theory": figure_theory,
+    "traces": figure_traces,
 }
 
 
@@ -50,14 +53,18 @@ __all__ = [
     "draw_one_dimensional",
     "draw_phases",
     "draw_relief",
+    "draw_schedule",
     "draw_slice",
     "draw_spectrum",
+    "draw_survival",
+    "draw_trace",
     "drawn_by_landscape",
     "figure_evaluate",
     "figure_one_dimensional",
     "figure_spectrum",
     "figure_surface",
     "figure_theory",
+    "figure_traces",
     "plot",
     "save_figure",
 ]
