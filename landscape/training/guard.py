@@ -151,5 +151,5 @@ _ADVICE = {
     "constant-classifier": "; if it stays, try --eps-schedule linear, a wider --model, or a smaller --eps",
     "divergence": "; try a smaller --lr",
     "catastrophic-overfitting": "; try an --attack of more steps",
-    "missing-class": "; the net cannot learn it",
+    "missing-class": "; it cannot be learnt",
 }

@@ -72,8 +72,8 @@ def run(
     if not resuming:
         for word, given in (("--resume", resume), ("--force-lr", force_lr is not None)):
             if given:
-                why = "begins anew" if overwrite else f"{outputs.resume} is not there"
-                raise LandscapeError(f"{word} goes on with a run, and this one {why}; leave {word} out")
+                why = "--overwrite begins anew" if overwrite else f"{outputs.resume} is not there"
+                raise LandscapeError(f"{word} goes on with an unfinished run, and {why}; leave {word} out")
     outputs.check(overwrite=overwrite or resuming)
     train_data = load_data(data, split="train", data_dir=data_dir, progress=progress)
     session = Session(

@@ -68,6 +68,7 @@ class Session:
         self._recipe, self._outputs, self._progress = recipe, outputs, progress
         self._data, self._test_data, self._overwrite = train_data, test_data, overwrite
         self._resumed = False
+        self._saved = 0  # steps done in what is saved
         self._overrides: list[dict[str, Any]] = []
         self._best: dict[str, Any] | None = None
         learnt, held = _without(train_data, recipe.holdout, seed=recipe.seed)
@@ -141,6 +142,7 @@ class Session:
         self._best, self._overrides = state["best"], list(state["overrides"])
         self._began -= state["seconds"]
         self._resumed = self._overwrite = True
+        self._saved = self._trainer.step
         lr = next((override["lr"] for override in reversed(self._overrides) if "lr" in override), self._recipe.lr)
         changed = {name: now for name, now in self._where().items() if now != state["where"][name]}
         if force_lr is not None and force_lr != lr:
@@ -155,7 +157,7 @@ class Session:
         """Train to the end, write what the run has to, and return it."""
         trainer, outputs = self._trainer, self._outputs
         if not self._resumed:
-            outputs.resume.unlink(missing_ok=True)
+            self._write_state()  # first: a run that is killed at once goes on too, and is in nobody's way
             self._save(outputs.epochs[0])
         try:
             trainer.run(progress=self._progress, before_batch=self._before_batch, on_epoch=self._on_epoch)
@@ -251,6 +253,15 @@ class Session:
         self._trainer.check()
         if not self._trainer.finite():
             return  # the loss of the next batch will say so; what was saved before is worth more
+        try:
+            self._write_state()
+            self._write_traces("partial")
+        except LandscapeError as error:  # a full disk does not end a run that may yet find room for its result
+            logger.warning("caution: the run goes on, but could not be saved on the way: %s", error)
+        self._written = time.monotonic()
+        self._cost = self._written - began
+
+    def _write_state(self) -> None:
         state = {
             "trainer": self._trainer.state(),
             "guard": self._guard.state(),
@@ -258,16 +269,11 @@ class Session:
             "best": self._best,
             "overrides": self._overrides,
             "overwrite": self._overwrite,
-            "seconds": began - self._began,
+            "seconds": time.monotonic() - self._began,
             "where": self._where(),
         }
-        try:
-            write_state(self._outputs.resume, state, settings=self._settings)
-            self._write_traces("partial")
-        except LandscapeError as error:  # a full disk does not end a run that may yet find room for its result
-            logger.warning("caution: the run goes on, but could not be saved on the way: %s", error)
-        self._written = time.monotonic()
-        self._cost = self._written - began
+        write_state(self._outputs.resume, state, settings=self._settings)
+        self._saved = self._trainer.step
 
     def _write_traces(self, status: str, final: dict[str, Any] | None = None, sha256: str | None = None) -> None:
         if self._trace_file is not None and self._trainer.recorder is not None:
@@ -286,10 +292,10 @@ class Session:
         outputs, trainer = self._outputs, self._trainer
         if isinstance(error, KeyboardInterrupt) and trainer.whole and trainer.step > 0:
             self._write()
-        elif trainer.history or outputs.resume.exists():
+        elif trainer.history or self._saved:
             self._write_traces("partial")
-        if not (trainer.history or outputs.resume.exists()):
-            for path in (outputs.epochs[0], outputs.traces):
+        if not (trainer.history or self._saved):
+            for path in (outputs.epochs[0], outputs.traces, outputs.resume):
                 if path is not None:
                     path.unlink(missing_ok=True)
 

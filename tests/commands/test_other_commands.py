@@ -78,8 +78,8 @@ def test_an_interrupted_training_says_what_is_left(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(trainer.Trainer, "run", interrupted)
     done = landscape(*TRAIN)
     assert done.code == 130
-    assert done.err == "interrupted; the same command with --overwrite begins again\n"
-    assert contents(Path()) == {}  # no epoch is done, and nothing is in the way of the next run
+    assert done.err == "interrupted; nothing was saved\n"
+    assert contents(Path()) == {}  # no batch is done, and nothing is in the way of the next run
 
 
 def test_info_of_a_checkpoint_and_of_a_result(tiny: Path, measured: Path) -> None:

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from landscape.attacks import PGD, LinfBall
 from landscape.checkpoint import load_model, read_checkpoint
 from landscape.data import load_data
 from landscape.errors import LandscapeError, UsageError
+from landscape.streams import stream
 from landscape.training import Recipe, evaluate_error, run
 
 RECIPE = Recipe(0.02, epochs=2, batch_size=256, lr=5e-3, attack="pgd:steps=2,rel_step=0.5")
@@ -165,3 +167,35 @@ def test_each_period_leaves_its_own_checkpoint(tmp_path):
     assert [record["lr"] for record in history] == pytest.approx([5e-3, 5e-3, 2.5e-3])
     last, kept = load_model(tmp_path / "net.pt").state_dict(), load_model(tmp_path / "net-epoch3.pt").state_dict()
     assert all(torch.equal(last[name], kept[name]) for name in last)
+
+
+def test_the_best_epoch_is_that_of_the_least_robust_error_on_the_held_out_examples(tmp_path):
+    recipe = replace(RECIPE, epochs=4, holdout=100, ema=0.5, lr=0.02)
+    result = start(tmp_path / "net.pt", recipe, keep_best=True, save_epochs=[1, 2, 3, 4])
+    data, order = load_data("digits"), stream(0, "holdout").permutation(1437)[:100]
+    rows = torch.from_numpy(np.sort(order))
+    held = replace(data, images=data.images[rows], labels=data.labels[rows])
+    attack = PGD(LinfBall(0.02))
+    epochs = [load_model(tmp_path / f"net-epoch{epoch}.pt") for epoch in range(1, 5)]
+    errors = [evaluate_error(net, held, attack)[1] for net in epochs]
+    best = int(np.argmin(errors))  # the first of equals
+    assert result.training["best"] == {"epoch": best + 1, "holdout_robust_error": errors[best]}
+    kept = read_checkpoint(tmp_path / "net-best.pt")
+    assert all(torch.equal(value, kept.state_dict[name]) for name, value in epochs[best].state_dict().items())
+    assert kept.training["best"] == result.training["best"]
+    assert result.training["final"]["train_examples"] == 1337  # what was held out is no training example
+    averaged = read_checkpoint(tmp_path / "net-ema.pt").training["final"]
+    judged = evaluate_error(load_model(tmp_path / "net-ema.pt"), load_data("digits", split="test"))
+    assert (averaged["clean_test_loss"], averaged["clean_test_error"]) == judged
+    assert judged[0] != result.training["final"]["clean_test_loss"]
+
+
+def test_the_best_epoch_needs_examples_that_training_does_not_see(tmp_path):
+    with pytest.raises(UsageError, match="never on the test split; give --holdout N too"):
+        start(tmp_path / "net.pt", keep_best=True)
+
+
+def test_a_net_that_is_not_made_for_the_data_is_refused_before_a_file_is_written(tmp_path):
+    with pytest.raises(UsageError, match=r"lenet:width=1,input=1x8x8,classes=4 gives \(1, 4\) .* labels of 10 classes"):
+        start(tmp_path / "net.pt", model="lenet:width=1,classes=4")
+    assert list(tmp_path.iterdir()) == []
