@@ -25,6 +25,7 @@ COMMANDS = {
     "surface": "Loss and error on a line or a plane in weight space, clean and attacked.",
     "evaluate": "Clean and robust error of checkpoints, or of an ensemble, under PGD, APGD and Square.",
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",
+    "compare": "Compare groups of trained nets over their seeds: effect, interval, verdict.",
     "plot": "Draw any result.",
     "info": "Say what a .pt or .h5 file is, and how it was made.",
 }

@@ -1,0 +1,210 @@
+"""Result files as replicates: one number for each trained net, what it rests on, and whether they may be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ResultError, UsageError
+from ..spec import nearest
+from ..units import format_eps
+from .caveats import is_collapsed
+from .describe import show
+from .kinds import KINDS
+from .quantities import MEASURES, Choice, cells_known, chosen_eps, measure
+from .result import Result
+from .store import read_result
+
+# What decides a number beside the net and its training: the same in all files, unless they are grouped by it.
+_SETTINGS = (
+    "data_sha256", "split", "n_examples", "seed", "model", "n_parameters", "norm", "batchnorm", "params",
+    "weight_decay", "which", "units", "direction_names", "preset", "cascade", "ensemble",
+)  # fmt: skip
+_OF_ATTACKS = ("attack", "adversary")  # told for eps > 0 alone: nothing attacks the clean loss
+# What a seed leaves alone in a recipe, and what is said where groups differ in it.
+_RECIPE = (
+    "eps_schedule", "epochs", "epoch", "optimizer", "lr", "lr_schedule", "batch_size", "weight_decay", "momentum",
+    "attack",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One trained net: its group, its training seed (None: unknown), the number, and what it is over examples.
+
+    `parts` (N,) are the contributions of the examples, the same in every replicate, and the number is their mean;
+    `error` is the standard error over examples where single ones are not stored, NaN where it is not known.
+    """
+
+    name: str
+    group: float | str
+    seed: int | None
+    value: float
+    parts: np.ndarray | None
+    error: float
+    sha256: str | None
+    training: dict[str, Any]
+    collapsed: bool | None
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """All replicates of a comparison: the quantity in words, its unit, and cautions that hold for the whole."""
+
+    nets: tuple[Replicate, ...]
+    quantity: str
+    unit: str
+    cautions: tuple[str, ...]
+
+
+def read_replicates(
+    paths: Sequence[Path], *, by: str, quantity: str | None = None, eps: float | None = None, at: float | None = None
+) -> Replicates:
+    """Read result files of one kind as replicates, grouped by the attribute or setting of training called `by`.
+
+    Raises UsageError for fewer than two files, several kinds, or a quantity that the kind has not; ResultError, naming
+    the two files and what differs, where their numbers would not compare, and where a net comes twice.
+    """
+    if len(paths) < 2:
+        raise UsageError("a comparison needs two files or more, a few training seeds for each group; name them all")
+    read = [(path, read_result(path, only=_small(path))) for path in paths]
+    kinds = sorted({result.kind for _, result in read})
+    if len(kinds) > 1:
+        raise UsageError(f"the files are results of {' and '.join(kinds)}; a comparison is of one kind, name its files")
+    if kinds[0] not in MEASURES:
+        raise UsageError(f"{kinds[0]} results are not compared; wanted {', '.join(MEASURES)}")
+    results = [result for _, result in read]
+    choice = Choice.of(results, quantity=quantity, at=at)
+    radii = [chosen_eps(result, eps) for result in results]
+    _check_eps(paths, results, radii, by)
+    _check_settings(paths, results, radii, by)
+    choice = replace(choice, cells=cells_known(paths, results, radii, choice))
+    nets: list[Replicate] = []
+    for (path, result), radius in zip(read, radii, strict=True):
+        nets += _replicates(path, result, radius, choice, by)
+    _check_repeats(nets)
+    own = len({round(radius, 12) for radius in radii}) > 1 and by != "eps"
+    where = "each net at its own eps" if own else "" if by == "eps" else f"eps = {format_eps(radii[0])}"
+    words = ", ".join(part for part in (choice.words, where) if part)
+    return Replicates(tuple(nets), words, choice.unit, tuple(_cautions(nets, choice, by)))
+
+
+def _small(path: Path) -> list[str]:
+    """Return the names of the arrays that are not large: no eigenvectors, no losses of single examples."""
+    from .store import read_kind
+
+    return [name for name, array in KINDS[read_kind(path)].arrays.items() if not {"P", "n"} & {*array.dims}]
+
+
+def _check_eps(paths: Sequence[Path], results: Sequence[Result], radii: Sequence[float], by: str) -> None:
+    """Refuse files at different radii, unless each is at that of its net's training or they are grouped by it."""
+    if by == "eps" or len({round(radius, 12) for radius in radii if not math.isnan(radius)}) <= 1:
+        return
+    for path, result, radius in zip(paths, results, radii, strict=True):
+        trained = result.attrs.get("train_eps")
+        if not isinstance(trained, float) or not math.isclose(trained, radius, rel_tol=1e-9, abs_tol=1e-12):
+            other = next(k for k, value in enumerate(radii) if not math.isclose(value, radius, abs_tol=1e-12))
+            raise ResultError(
+                f"eps differs: {format_eps(radius)} in {path}, {format_eps(radii[other])} in {paths[other]}; compare "
+                "files of one eps, or each at the eps that its net was trained at"
+            )
+
+
+def _check_settings(paths: Sequence[Path], results: Sequence[Result], radii: Sequence[float], by: str) -> None:
+    ignored = {by, "n_parameters"} if by == "model" else {by}
+    for name in (*_SETTINGS, *_OF_ATTACKS):
+        if name in ignored:
+            continue
+        first: tuple[Path, Any] | None = None
+        for path, result, radius in zip(paths, results, radii, strict=True):
+            if name in _OF_ATTACKS and radius == 0:
+                continue
+            value = result.attrs.get(name)
+            if name == "model" and isinstance(value, list):
+                value = sorted(set(value))[0] if len(set(value)) == 1 else value
+            if first is None:
+                first = (path, value)
+            elif value != first[1]:
+                raise ResultError(
+                    f"{name} differs: {show(first[1], name)} in {first[0]}, {show(value, name)} in {path}; compare "
+                    f"results of the same settings, or group them with --by {name}"
+                )
+
+
+def _replicates(path: Path, result: Result, eps: float, choice: Choice, by: str) -> list[Replicate]:
+    """Return the nets of a file: one, or each row of an evaluation of several."""
+    count = len(result.arrays["checkpoints"]) if result.kind == "evaluate" else 1
+    found = []
+    for row in range(count):
+        training = _nth(result.attrs.get("training"), row, count)
+        training = training if isinstance(training, dict) else {}
+        value, parts, error = measure(path, result, eps, choice, row)
+        if not math.isfinite(value):
+            raise ResultError(f"{path} has no finite {choice.words}; leave it out, or choose another --quantity")
+        seed = training.get("seed")
+        found.append(
+            Replicate(
+                name=str(path) if count == 1 else f"{path}, row {row + 1}",
+                group=_group(path, result, training, by, eps),
+                seed=seed if isinstance(seed, int) else None,
+                value=value,
+                parts=parts,
+                error=error,
+                sha256=_nth(result.attrs.get("checkpoint_sha256"), row, count),
+                training=training,
+                collapsed=is_collapsed(result),
+            )
+        )
+    return found
+
+
+def _group(path: Path, result: Result, training: dict[str, Any], by: str, eps: float) -> float | str:
+    if by == "eps":
+        return eps
+    value = result.attrs.get(by)
+    if value is None or (isinstance(value, float) and math.isnan(value)) or isinstance(value, list | dict):
+        value = training.get("eps" if by == "train_eps" else by)
+    if value is None or isinstance(value, list | dict) or (isinstance(value, float) and math.isnan(value)):
+        known = [name for name, item in {**training, **result.attrs}.items() if isinstance(item, str | int | float)]
+        raise ResultError(f"{path} does not say its {by}, to group by; {nearest(by, known)}")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _check_repeats(nets: Sequence[Replicate]) -> None:
+    seen: dict[tuple[float | str, object], Replicate] = {}
+    for net in nets:
+        keys: list[object] = [net.sha256] if net.sha256 else []
+        keys += [("seed", net.seed)] if net.seed is not None else []
+        for key in keys:
+            other = seen.setdefault((net.group, key), net)
+            if other is not net:
+                what = "the same net" if key == net.sha256 else f"nets of the same training seed, {net.seed}"
+                raise ResultError(
+                    f"{other.name} and {net.name} are {what}, in one group ({net.group}): a replicate counts once; "
+                    "leave one out, or group with --by by what tells them apart"
+                )
+
+
+def _cautions(nets: Sequence[Replicate], choice: Choice, by: str) -> list[str]:
+    found = list(choice.cautions)
+    for name in _RECIPE:
+        values = {repr(net.training.get(name)) for net in nets}
+        if name != by and len(values) > 1:
+            listed = ", ".join(sorted(value.strip("'") for value in values)[:4])
+            found.append(f"the trainings differ in {name} ({listed}) beside {by}: the effect may be its")
+    if any(net.seed is None for net in nets):
+        found.append("some files do not say their training seed: nothing is paired")
+    if unknown := sum(net.collapsed is None for net in nets):
+        found.append(f"{unknown} of {len(nets)} files do not say whether their net is a constant classifier")
+    return found
+
+
+def _nth(value: Any, row: int, count: int) -> Any:
+    if isinstance(value, list) and len(value) == count:
+        return value[row]
+    return value
