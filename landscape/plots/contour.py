@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, LogNorm
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import FigureBase
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from ..errors import ResultError, UsageError
 from ..results.result import Result
@@ -159,6 +160,9 @@ def set_plane_axes(ax: Axes, result: Result) -> None:
     ax.set_ylabel(axis_label(result, 1))
     ax.set_xlim(x.min(), x.max())
     ax.set_ylim(y.min(), y.max())
+    for axis in (ax.xaxis, ax.yaxis):  # few and short numbers: panels are small
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(lambda value, position: f"{value:g}".replace("-", "−"))
     if shares_scale(result):
         ax.set_aspect("equal")
 

@@ -140,6 +140,8 @@ def radius_note(cut: Slice) -> str:
 
 
 def _reach(radius: float, cut: Slice) -> str:
+    if radius == 0:
+        return f"less than a step, {np.diff(np.sort(np.abs(cut.coordinate))).max():.2g}"
     return f"{radius:.2g}" if math.isfinite(radius) else f"the edge, {np.abs(cut.coordinate).max():.2g}"
 
 
@@ -184,7 +186,7 @@ def _draw_quadratic(ax: Axes, cut: Slice, rung: int, colour: style.Colour) -> No
         label="_quadratic",
     )  # fmt: skip
     radius = cut.radii[rung]
-    ends = np.array([end for end in (-radius, radius) if cut.coordinate.min() <= end <= cut.coordinate.max()])
+    ends = np.array([end for end in {-radius, radius} - {0.0} if cut.coordinate.min() <= end <= cut.coordinate.max()])
     if ends.size:
         ax.plot(
             ends, model(ends), linestyle="none", marker="o", markersize=3, markerfacecolor="white",

@@ -78,7 +78,11 @@ def surface_note(panels: Sequence[Panel]) -> str:
     """Return what the values of panels rest on, and what their marks mean, in one line for the foot of a figure."""
     results = unique(panels)
     trained = {_trained(panel) for panel in panels}
-    parts = [f"Net trained at ε = {format_eps(trained.pop())}:"] if len(trained) == 1 else []
+    parts = (
+        [f"Net trained at ε = {format_eps(max(trained))}:"]
+        if len(trained) == 1 and all(map(math.isfinite, trained))
+        else []
+    )
     parts += [f"{footnote(results)}.", gap_note(panels)]
     if not all(is_line(result) for result in results):
         parts.append(_marks_note(panels))

@@ -26,8 +26,9 @@ def agreement_radius(
 ) -> float:
     """Return how far from coordinate 0 `model` (n,) stays within `tolerance` of the local loss (n,) on both sides.
 
-    Between two points the excess of the error is taken to be linear. Infinite where no point of the slice is beyond;
-    NaN where the origin is not within the slice, or the loss or the model is not known beside it.
+    Between two points the excess of the error is taken to be linear. Infinite where no point of the slice is beyond; 0
+    where the points beside the origin are, so that the slice is too coarse to tell; NaN where the origin is not within
+    the slice, or the loss or the model is not known beside it.
     """
     order = np.argsort(coordinate)
     coordinate, excess = coordinate[order], (np.abs(model - loss) - tolerance * np.abs(loss))[order]
@@ -46,7 +47,6 @@ def _crossing(distance: np.ndarray, excess: np.ndarray) -> float:
         if not value <= 0:
             if not math.isfinite(value):
                 return before if before else math.nan
-            share = inside / (inside - value) if math.isfinite(inside) else 0.0
-            return float(before + share * (here - before))
+            return float(before + inside / (inside - value) * (here - before)) if before else 0.0
         before, inside = float(here), float(value)
     return math.inf

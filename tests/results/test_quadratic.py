@@ -62,3 +62,9 @@ def test_a_value_that_is_not_finite_ends_the_radius_before_it() -> None:
     assert agreement_radius(t, loss, np.ones(6)) == 1.0
     assert math.isnan(agreement_radius(t, np.where(t == 0, np.nan, 1.0), np.ones(6)))
     assert math.isnan(agreement_radius(t, loss, np.full(6, np.nan)))
+
+
+def test_a_slice_that_is_too_coarse_does_not_tell() -> None:
+    t = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+    assert agreement_radius(t, 1 + 0 * t, 1 + 8 * t**2) == 0.0
+    assert agreement_radius(t, 1 + 0 * t, 1 + 3 * t**2) > 0.1
