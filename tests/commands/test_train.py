@@ -83,10 +83,8 @@ def test_the_guard_is_heard_without_v() -> None:
     words = ["own.npz" if word == "digits" else word for word in WORDS[:-2]]
     done = landscape(*words, "--batch-size", "100", "--eps", "0", "--epochs", "1")
     assert done.code == 0
-    assert (
-        done.err == "caution: missing-class (no example of class 3 among the 358 to learn from); it cannot be learnt"
+    said = "caution: missing-class (no example of class 3 among the 358 to learn from); it cannot be learnt"
     assert done.err == f"{said}\n"
-    )
     (event,) = read_checkpoint("t.pt").training["guard"]
     assert (event["kind"], event["until"]) == ("missing-class", None)
 
