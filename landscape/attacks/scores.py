@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..borrow import Network, detached, evaluating, full_precision
+from ..borrow import Network, evaluating, full_precision
 from ..errors import LandscapeError, UsageError
 
 Tick = Callable[[], None]
@@ -50,6 +50,26 @@ class Scores:
 
 
 @contextlib.contextmanager
+def held(model: nn.Module | Network) -> Iterator[None]:
+    """Hold a net in eval mode with its parameters frozen; put modes and flags back afterwards, whatever happened.
+
+    As light as the net itself, and exact where a backward pass may reach weights: of FAB, of a compiled net.
+    """
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with evaluating(model):
+        try:
+            for parameter in moving:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in moving:
+                parameter.requires_grad_(True)
+
+
+@contextlib.contextmanager
 def generators_kept(device: torch.device) -> Iterator[None]:
     """Put the global generators of Python, NumPy and torch back afterwards, whatever was drawn or seeded."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the global one is what is kept
@@ -77,9 +97,8 @@ def borrowed_scores(
     UsageError where the net gives no scores for the labels, fewer than `least_classes`, probabilities, or another
     answer at each call; LandscapeError where it returns NaN.
     """
-    borrowed = evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
-    scores = Scores(detached(model) if isinstance(model, nn.Module) else model, tick)
-    with borrowed, full_precision(), generators_kept(images.device), torch.no_grad():
+    scores = Scores(model, tick)
+    with held(model), full_precision(), generators_kept(images.device), torch.no_grad():
         clean = scores(images)
         _check(clean, labels, least_classes, purpose)
         scores.classes = clean.shape[1]

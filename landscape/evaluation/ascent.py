@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..attacks import PGD
-from ..attacks.scores import Scores, Tick
-from ..borrow import Network, detached, evaluating, full_precision
+from ..attacks.scores import Scores, Tick, held
+from ..borrow import Network, full_precision
 from ..losses import cross_entropy
 from ..streams import example_streams
 
@@ -34,11 +33,10 @@ def fool(
     if attack.ball.eps == 0 or not len(images):
         return images.clone()
     indices = range(len(images)) if indices is None else indices
-    borrowed = evaluating(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
-    scores = Scores(detached(model) if isinstance(model, nn.Module) else model, tick)
+    scores = Scores(model, tick)
     found = images.clone()
     left = torch.arange(len(images), device=images.device)
-    with borrowed, full_precision():
+    with held(model), full_precision():
         for restart in range(attack.restarts):
             if not len(left):
                 break
