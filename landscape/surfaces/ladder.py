@@ -17,6 +17,7 @@ from ..losses import per_example
 from ..objective import Batch, Objective
 from ..streams import example_streams
 
+_AT_ONCE = 2  # batches: an attack keeps no graph beyond its step, and larger ones run better
 _KEPT_STARTS = 256 * 2**20  # bytes of random starts that are drawn once for all points
 
 
@@ -214,7 +215,7 @@ class Ladder:
     def _over(self, work: Callable[[Batch], Batch], progress: Callable[[int, int], None] | None) -> None:
         done = 0
         with evaluating(self.objective.model), full_precision():
-            for batch in self.objective.over_batches(work):
+            for batch in self.objective.over_batches(work, batches_at_once=_AT_ONCE):
                 done += len(batch.labels)
                 if progress is not None:
                     progress(done, self.objective.n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ..errors import LandscapeError
 from ..geometry import Plane, Statistics
 from ..memory import out_of_memory
 from .ladder import Found, Ladder
+from .replica import Replica
 
 TODO, EVALUATED, NOT_FINITE, SKIPPED, INTERPOLATED, FAILED = range(6)
 Values = Mapping[str, np.ndarray]
@@ -30,11 +32,15 @@ class Points:
     statistics: Statistics
     cap: float = float("inf")
 
+    @cached_property
+    def replica(self) -> Replica:
+        """The copy of the net that walks over the plane."""
+        return Replica(self.ladder.objective)
+
     def network(self, a: float, b: float) -> Network:
-        """Return the net at (a, b) as a function of images."""
-        objective = self.ladder.objective
-        weights = objective.space.named(self.plane.at(a, b))
-        return objective.network_of({**weights, **self.statistics.at(weights)})
+        """Return the net at (a, b) as a function of images, until the next one is asked for."""
+        weights = self.ladder.objective.space.named(self.plane.at(a, b))
+        return self.replica.at({**weights, **self.statistics.at(weights)})
 
     def values(self, a: float, b: float) -> tuple[Values, str]:
         """Return what a surface holds of (a, b), each (E,) or (E, n), and what the net said if it failed there."""
