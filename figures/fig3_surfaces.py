@@ -94,7 +94,7 @@ def compose(panels: Sequence[Panel], *, width: float = DOUBLE, cap: float | None
     with style.paper_style():
         figure = style.new_figure(width)
         parts: Any = figure.subfigures(2 * len(rows), 1)
-        axes = [_draw_contours(parts[2 * k + 1], panels, row, columns, scale) for k, row in enumerate(rows)]
+        axes = [_draw_contours(parts[2 * k + 1], panels, row, columns, room, scale) for k, row in enumerate(rows)]
         lines = style.stamp(figure, stamps(panels))
         lines += style.annotate(figure, f"{surface_note(panels)} Height: the loss, from 0 to {scale.cap:.3g} nats.")
         height = 0.95 * room + 0.1 + _contour_height(panels[0].result, room)
@@ -116,13 +116,15 @@ def compose(panels: Sequence[Panel], *, width: float = DOUBLE, cap: float | None
     return figure
 
 
-def _draw_contours(part: Any, panels: Sequence[Panel], row: Sequence[int], columns: int, scale: Scale) -> list[Axes]:
-    """Draw the contours of one row of panels, the axes named once where they are the same; return their axes."""
+def _draw_contours(
+    part: Any, panels: Sequence[Panel], row: Sequence[int], columns: int, room: float, scale: Scale
+) -> list[Axes]:
+    """Draw the contours of one row of panels `room` inches wide, the axes named once where alike; return the axes."""
     axes = list(part.subplots(1, columns, squeeze=False).ravel())
     contours: Any = None
     for ax, number in zip(axes, row, strict=False):
         contours = draw_contour(ax, panels[number].result, eps=panels[number].eps, scale=scale)
-        wrap_labels(ax, part.bbox.width / part.figure.dpi / columns)
+        wrap_labels(ax, room)
         if number != row[0]:
             ax.set_ylabel("")
             ax.tick_params(labelleft=_range(panels[number].result) != _range(panels[row[0]].result))

@@ -24,6 +24,7 @@ TODO, EVALUATED, NOT_FINITE, SKIPPED, INTERPOLATED, FAILED = range(6)  # the cod
 LEVELS = 16
 BEYOND = "#fbf7dc"  # lighter than the end of viridis, on grey paper too
 _QUANTILE = 0.95  # of all values: where the scale ends when nothing else says so
+_NEAR = 1.25  # times that quantile: a highest value below it is the end of the scale itself
 _SIMILAR = 2.0  # spans of two axes within this ratio may share a scale
 
 
@@ -91,7 +92,7 @@ def common_scale(panels: Sequence[Panel], *, cap: float | None = None) -> Scale:
     """Return levels from the lowest value of all panels to the cap, spaced evenly in the logarithm.
 
     The cap is `cap`; else the lowest of the results' own, where points beyond it were skipped; else the highest value,
-    or the 95 % quantile where the highest is more than twice that. Raises ResultError where no value is known.
+    or the 95 % quantile where the highest is more than a quarter above it. Raises ResultError where no value is known.
     """
     values = np.concatenate([panel.loss[np.isfinite(panel.loss)] for panel in panels] or [np.empty(0)])
     if not values.size:
@@ -102,7 +103,7 @@ def common_scale(panels: Sequence[Panel], *, cap: float | None = None) -> Scale:
     top = cap if cap is not None else min((value for value in own if math.isfinite(value)), default=None)
     if top is None:
         top = float(np.quantile(values, _QUANTILE))
-        top = float(values.max()) if values.max() <= 2 * top else top
+        top = float(values.max()) if values.max() <= _NEAR * top else top
     if not top > low * 1.001:  # also where all is zero, which has no place on a logarithmic scale
         low, top = low * 0.99, max(top, low) * 1.01  # a constant surface
     cut = bool(np.any(values > top * (1 + 1e-9))) or any(panel.skipped.any() for panel in panels)

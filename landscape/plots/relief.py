@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
@@ -16,7 +17,6 @@ from .contour import (
     common_scale,
     direction_name,
     panel_of,
-    round_ticks,
     shares_scale,
     shown_values,
 )
@@ -99,7 +99,7 @@ def _light(height: np.ndarray) -> np.ndarray:
 
 
 def _height_ticks(cap: float) -> list[float]:
-    return [tick for tick in round_ticks(cap / 2.4, cap) if tick < 0.95 * cap]
+    return [float(tick) for tick in MaxNLocator(3).tick_values(0, cap) if 0 < tick < 0.97 * cap]
 
 
 def _within(result: Result) -> bool:

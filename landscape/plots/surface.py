@@ -34,6 +34,7 @@ from .slice import draw_slice, has_slice, radius_note, slice_legend, slice_of
 
 # What panels of one figure must share, or the figure says that they do not.
 SHARED = ("norm", "model", "data_sha256", "split", "n_examples", "attack", "adversary", "batchnorm", "units")
+_OF_ATTACKS = ("attack", "adversary")
 _WORDS = {"data_sha256": "data", "n_examples": "N", "batchnorm": "BatchNorm"}
 
 
@@ -49,6 +50,9 @@ def figure_surface(results: Sequence[Result], *, width: float = style.SINGLE) ->
     if len(set(lines)) > 1:
         raise UsageError("a figure shows planes or lines, and these are both; draw each kind by itself")
     return _figure_lines(results, width) if lines[0] else _figure_planes(results, width)
+
+
+_LETTERS = 14  # of an axis label to the inch, with room around them
 
 
 def is_line(result: Result) -> bool:
@@ -133,7 +137,9 @@ def differences(results: Sequence[Result]) -> list[str]:
     """Return what surfaces that are shown together do not share, a clause each: settings, then range and audit."""
     found = []
     for name in SHARED:
-        values = list(dict.fromkeys(show(result.attrs.get(name)) for result in results))
+        # Nothing attacks the clean loss: it has no attack to differ in.
+        attacked = [result for result in results if name not in _OF_ATTACKS or np.any(result.arrays["eps"] > 0)]
+        values = list(dict.fromkeys(show(result.attrs.get(name)) for result in attacked))
         if len(values) > 1:
             listed = "" if name == "data_sha256" else f" ({' / '.join(values[:3])})"
             found.append(f"{_WORDS.get(name, name)}{listed}")
@@ -190,7 +196,7 @@ def _figure_planes(results: Sequence[Result], width: float) -> style.PaperFigure
                 continue
             contours = draw_contour(ax, panels[number].result, eps=panels[number].eps, scale=scale)
             ax.set_title(labels[number], fontsize=7, pad=3)
-            wrap_labels(ax, (width - 1.0) / columns)
+            wrap_labels(ax, panel_height - 0.5)
             if number % columns:
                 ax.set_ylabel("")
             if number + columns < len(panels):
@@ -246,13 +252,12 @@ def _figure_lines(results: Sequence[Result], width: float) -> style.PaperFigure:
 def wrap_labels(ax: Axes, room: float) -> None:
     """Break the axis labels of a panel into lines where `room` inches are too few for one."""
     for axis in (ax.xaxis, ax.yaxis):
-        text = axis.get_label_text()
-        if room < 2:
-            text = text.replace(" along ", "\nalong ")
-            axis.label.set_fontsize(7)
-        if room < 4:
-            text = text.replace(" (", "\n(")
-        axis.set_label_text(text)
+        lines = [axis.get_label_text()]
+        for mark in (" (", " along "):
+            if max(map(len, lines)) > _LETTERS * room:
+                lines = [piece for line in lines for piece in line.replace(mark, "\n" + mark[1:]).split("\n")]
+        axis.set_label_text("\n".join(lines))
+        axis.label.set_fontsize(8 if len(lines) == 1 else 7)
 
 
 def _panel_height(results: Sequence[Result], width: float, columns: int) -> float:

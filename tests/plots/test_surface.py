@@ -164,6 +164,16 @@ def _axes(figure: Any) -> list[Axes]:
     return list(figure.axes)
 
 
+def test_a_few_high_corners_do_not_stretch_the_scale() -> None:
+    result = surface(
+        lambda e, x, y: 1 + 9 * x**4 + 9 * y**4, x=np.linspace(-1, 1, 21), y=np.linspace(-1, 1, 21), eps=(0.0,)
+    )
+    assert common_scale([Panel(result, 0)]).cap == pytest.approx(np.quantile(result.loss, 0.95))
+    assert common_scale([Panel(result, 0)]).cut
+    flat = surface(lambda e, x, y: 1 + 0.1 * x + 0 * y, x=np.linspace(-1, 1, 21), y=np.linspace(-1, 1, 21), eps=(0.0,))
+    assert (common_scale([Panel(flat, 0)]).cap, common_scale([Panel(flat, 0)]).cut) == (pytest.approx(1.1), False)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.7])
 def test_a_constant_surface_can_be_drawn(value: float) -> None:
     result = surface(lambda e, x, y: value + 0 * (x + y), **WIDE)
@@ -336,6 +346,8 @@ def test_what_is_no_maximum_needs_no_audit(attrs: dict[str, Any]) -> None:
 
 def test_panels_that_do_not_compare_are_stamped() -> None:
     one, other = surface(**WIDE, train_eps=0.0), surface(x=[-1, 0, 1], y=[-1, 0, 1], n_examples=500, train_eps=0.1)
+    clean = surface(**WIDE, eps=(0.0,), attack="none", adversary="none", train_eps=0.0)
+    assert "panels differ" not in words(figure_surface([clean, surface(**WIDE, eps=(0.1,))], width=DOUBLE))
     text = words(figure_surface([one, other], width=DOUBLE))
     assert "! panels differ in N (2,000 / 500); range" in text
     assert "panels differ" not in words(figure_surface([one, surface(**WIDE, train_eps=0.1)], width=DOUBLE))
