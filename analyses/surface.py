@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from landscape.analyses.hessian import hessian
 from torch import Tensor, nn
 
-from landscape.arguments import check_model, check_outputs, read_attack, read_eps, read_integer
+from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_ladder
 from landscape.attacks import PGD
 from landscape.data import ImageData, as_data, select
 from landscape.errors import LandscapeError, UsageError
-from landscape.geometry import Directions, Plane, Statistics, random_directions, unit_directions
+from landscape.geometry import Directions, Plane, random_directions, recalibration, unit_directions
 from landscape.losses import Loss, cross_entropy
 from landscape.objective import Objective
 from landscape.results import Result, provenance
@@ -43,15 +44,12 @@ from landscape.surfaces import (
 from landscape.surfaces.audit import EXAMPLES
 from landscape.training.accuracy import Outcome, collapsed
 
-from .hessian import hessian
-
 Progress = Callable[[str, int, int], None]
 
 ADVERSARIES = {"reattack": "reattacked", "frozen": "frozen"}
 AUDITED = 5  # points
 GRID_TOL = 0.02  # share of the local loss
 KEEP_EXAMPLES = 64  # MiB of losses of single examples that a result keeps, at most
-RECALIBRATION = 2048  # examples behind recalibrated BatchNorm statistics, at most
 
 
 def surface(
@@ -257,71 +255,17 @@ def prepare(
         indices=examples.indices,
     )
     ladder = Ladder(objective, attacks, moves=adversary == "reattack")
-    statistics = _statistics(objective, batchnorm, recalibrate_on, recalibration_eps, attacks[-1])
+    statistics = recalibration(
+        objective,
+        batchnorm,
+        None if recalibrate_on is None else as_data(recalibrate_on),
+        attacks[-1] if recalibration_eps is None else read_attack(attacks[-1], None, recalibration_eps),
+    )
     found = _directions(directions, objective, data, attacks[-1], n_examples, seed, loss, progress)
     plane = Plane(objective.w0, *found.vectors.to(objective.w0))
     points = Points(ladder, plane, statistics, math.inf if cap is None else float(cap))
     ladder.freeze(points.network(0, 0), progress=_staged(progress, "attack at the origin"))
     return Prepared(points, found, data)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a scan will take: points, passes of one example through the net (forward or backward), seconds."""
-
-    points: int
-    passes: int
-    seconds: float
-
-
-def forecast(made: Prepared, grid: tuple[int, int]) -> Forecast:
-    """Return what a scan of all points of a grid will take, from the time of one."""
-    ladder = made.points.ladder
-    began = time.perf_counter()
-    made.points.values(0.0, 0.0)
-    seconds = time.perf_counter() - began
-    each = len(ladder.eps)
-    if ladder.moves:
-        attacked = [attack for attack in ladder.attacks if attack.ball.eps > 0]
-        each = 1 + sum(1 + attack.restarts * (2 * attack.steps + 1) for attack in attacked)
-    count = grid[0] * grid[1]
-    return Forecast(count, count * each * ladder.objective.n, count * seconds)
-
-
-def read_ladder(attack: str | PGD, norm: str | None, eps: float | str | Sequence[float | str]) -> list[PGD]:
-    """Return the attack at each radius, in growing order; raise UsageError for a radius that comes twice, or none."""
-    if isinstance(eps, str) and "," in eps:
-        eps = [part.strip() for part in eps.split(",") if part.strip()]
-    radii = [eps] if isinstance(eps, str) or not isinstance(eps, Sequence | np.ndarray) else list(eps)
-    if not radii:
-        raise UsageError("no radius came; give --eps 0,4/255, or one alone")
-    attacks = sorted((read_attack(attack, norm, value) for value in radii), key=lambda one: one.ball.eps)
-    values = [one.ball.eps for one in attacks]
-    if len(set(values)) < len(values):
-        raise UsageError(f"a radius came twice among {', '.join(map(str, radii))}; give each once")
-    return attacks
-
-
-def _statistics(objective: Objective, policy: str, source: Any, eps: float | str | None, attack: PGD) -> Statistics:
-    if policy == "frozen":
-        return Statistics(objective)
-    data = None if source is None else as_data(source)
-    if data is None:
-        images, labels, indices = objective.images.cpu(), objective.labels.cpu(), objective.indices
-    else:
-        some = select(data, min(RECALIBRATION, len(data)), seed=objective.seed)
-        images, labels, indices = some.images, some.labels, some.indices
-    at = attack if eps is None else attack.with_eps(read_eps(eps, attack.ball.norm))
-    examples = Objective(
-        objective.model,
-        images[:RECALIBRATION],
-        labels[:RECALIBRATION],
-        attack=at,
-        loss=objective.loss,
-        seed=objective.seed,
-        indices=indices[:RECALIBRATION],
-    )
-    return Statistics(examples, policy)
 
 
 def _directions(

@@ -6,6 +6,7 @@ import itertools
 import math
 import numbers
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,20 @@ def read_attack(attack: Any, norm: str | None, eps: Any) -> PGD:
         raise UsageError(f"attack = {attack!r}; wanted a PGD object, or a text such as pgd:steps=10,rel_step=0.25")
     norm = norm or "linf"
     return parse_attack(attack, make_ball(norm, read_eps(eps, norm)))
+
+
+def read_ladder(attack: str | PGD, norm: str | None, eps: float | str | Sequence[float | str]) -> list[PGD]:
+    """Return the attack at each radius, in growing order; raise UsageError for a radius that comes twice, or none."""
+    if isinstance(eps, str) and "," in eps:
+        eps = [part.strip() for part in eps.split(",") if part.strip()]
+    radii = [eps] if isinstance(eps, str) or not isinstance(eps, Sequence | np.ndarray) else list(eps)
+    if not radii:
+        raise UsageError("no radius came; give --eps 0,4/255, or one alone")
+    attacks = sorted((read_attack(attack, norm, value) for value in radii), key=lambda one: one.ball.eps)
+    values = [one.ball.eps for one in attacks]
+    if len(set(values)) < len(values):
+        raise UsageError(f"a radius came twice among {', '.join(map(str, radii))}; give each once")
+    return attacks
 
 
 def read_integer(name: str, value: Any, *, least: int) -> int:

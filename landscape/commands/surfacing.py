@@ -10,29 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from landscape.analyses.surface import (
-    AUDITED,
-    GRID_TOL,
-    Forecast,
-    eigenvector_directions,
-    forecast,
-    prepare,
-    read_ladder,
-    surface,
-)
+from landscape.analyses.surface import AUDITED, GRID_TOL, eigenvector_directions, prepare, surface
 
 from .. import options
+from ..arguments import read_ladder
 from ..attacks import PGD
 from ..data import ImageData, load_data, select
 from ..errors import LandscapeError, UsageError
 from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..results import GrowingResult, Result, command_line, default_path, read_result
-from ..surfaces import Bounds, Grid, Landmark, grid_shape, rise_radius
+from ..surfaces import Bounds, Forecast, Landmark, forecast, grid_shape, rise_radius
 from ..surfaces.audit import EXAMPLES
 from ..terminal import Interruption, Report, progress, say
 from . import directions
 from .finished import finished
+from .kept import KeptPoints
 from .measurement import Request as HessianRequest
 from .measurement import code_sha256, measure, stem_of
 from .subject import Subject, choose_budget, load_subject, threat_line
@@ -202,7 +195,7 @@ def auto_radius(plan: Plan, *, quiet: bool, verbose: bool) -> float:
 def predict(plan: Plan, *, quiet: bool, verbose: bool) -> Forecast:
     """Return what the scan will take."""
     with progress(quiet=quiet, verbose=verbose, prefix=f"{plan.subject.checkpoint.name}: ") as report:
-        return forecast(prepare(plan.subject.model, plan.subject.data, **plan.settings(report)), plan.shape)
+        return forecast(prepare(plan.subject.model, plan.subject.data, **plan.settings(report)).points, plan.shape)
 
 
 def run_scan(
@@ -231,7 +224,7 @@ def run_scan(
                     grid_tol=plan.request.grid_tol,
                     landmarks=plan.landmarks,
                     joined=plan.joined,
-                    keeper=lambda *layout: _Kept(growing, *layout),
+                    keeper=lambda *layout: KeptPoints(growing, *layout),
                     provenance_of={
                         **plan.subject.provenance(),
                         "command": command_line(),
@@ -261,22 +254,6 @@ def describe(plan: Plan) -> str:
         batchnorm=batchnorm_policy(plan.subject.model, plan.batchnorm),
         adversary="anew at each point" if plan.request.adversary == "reattack" else "frozen at the weights",
     )
-
-
-class _Kept:
-    """The growing file as a scan sees it."""
-
-    def __init__(self, growing: GrowingResult, grid: Grid, ys: np.ndarray, xs: np.ndarray, eps: list[float]) -> None:
-        self._growing = growing
-        self._state = growing.open(grid.arrays, {"x": xs, "y": ys, "eps": np.array(eps)})
-
-    def load(self) -> dict[str, np.ndarray]:
-        """Return the arrays as an earlier run left them, or as they begin."""
-        return self._state
-
-    def put(self, row: int, column: int, values: Any) -> None:
-        """Write one point."""
-        self._growing.put(row, column, values)
 
 
 def _attacks(subject: Subject, request: Request) -> list[PGD]:

@@ -1,6 +1,6 @@
 """Geometry of weight space: directions, the plane through them, and which BatchNorm statistics hold off the net."""
 
-from .batchnorm import POLICIES, Statistics, batchnorm_policy
+from .batchnorm import POLICIES, Statistics, batchnorm_policy, recalibration
 from .directions import (
     Directions,
     directions_through,
@@ -19,5 +19,6 @@ __all__ = [
     "directions_through",
     "principal_directions",
     "random_directions",
+    "recalibration",
     "unit_directions",
 ]

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..attacks import PGD
 from ..borrow import evaluating, full_precision
+from ..data import ImageData, select
 from ..errors import UsageError
 from ..objective import Batch, Objective
 from ..spec import nearest
 
 POLICIES = ("frozen", "clean-recal", "adv-recal")
+RECALIBRATION = 2048  # examples behind recalibrated statistics, at most
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -74,6 +77,26 @@ class Statistics:
             for images in batches:
                 network(images)
         return buffers
+
+
+def recalibration(objective: Objective, policy: str, data: ImageData | None, attack: PGD) -> Statistics:
+    """Return an objective's statistics: of at most 2,048 of its examples, or of `data`, under `attack`."""
+    if policy == "frozen":
+        return Statistics(objective)
+    images, labels, indices = objective.images.cpu(), objective.labels.cpu(), objective.indices
+    if data is not None:
+        some = select(data, min(RECALIBRATION, len(data)), seed=objective.seed)
+        images, labels, indices = some.images, some.labels, some.indices
+    examples = Objective(
+        objective.model,
+        images[:RECALIBRATION],
+        labels[:RECALIBRATION],
+        attack=attack,
+        loss=objective.loss,
+        seed=objective.seed,
+        indices=indices[:RECALIBRATION],
+    )
+    return Statistics(examples, policy)
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:

@@ -3,6 +3,7 @@
 from .adaptive import refine
 from .audit import Audit, audit
 from .extent import Bounds, axes, grid_shape, rise_radius
+from .forecast import Forecast, forecast
 from .ladder import Found, Ladder
 from .landmarks import Landmark, judge_landmarks
 from .point import EVALUATED, FAILED, INTERPOLATED, NOT_FINITE, SKIPPED, TODO, Points
@@ -18,6 +19,7 @@ __all__ = [
     "TODO",
     "Audit",
     "Bounds",
+    "Forecast",
     "Found",
     "Grid",
     "Index",
@@ -28,6 +30,7 @@ __all__ = [
     "audit",
     "axes",
     "every",
+    "forecast",
     "grid_shape",
     "judge_landmarks",
     "quadratic",

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from landscape.analyses.surface import forecast, prepare, surface
+from landscape.analyses.surface import prepare, surface
 from torch import Tensor, nn
 
 from landscape.attacks import PGD, LinfBall
@@ -13,7 +13,7 @@ from landscape.geometry import random_directions
 from landscape.objective import Objective
 from landscape.params import ParameterSpace
 from landscape.results import Result, read_result
-from landscape.surfaces import Landmark
+from landscape.surfaces import Landmark, forecast
 from tests.problems import assert_untouched, examples, fill, lenet, mlp, resnet, state_of
 
 SMALL: dict[str, Any] = {"attack": "pgd:steps=2", "audited": 0, "grid": (3, 2), "range": ((-0.2, 0.1), (0.05, 0.3))}
@@ -208,7 +208,7 @@ def test_a_forecast_counts_every_pass() -> None:
 
     made = prepare(Counted(), examples(6), eps=[0.0, 0.05, 0.1], directions="random", attack="pgd:steps=4,restarts=2")
     calls["forward"] = 0
-    told = forecast(made, (5, 3))
+    told = forecast(made.points, (5, 3))
     # Each attack step is a forward and a backward pass: half of those are seen here.
     backward = 2 * 2 * 4 * 6
     assert told.points == 15
