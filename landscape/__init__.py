@@ -41,6 +41,7 @@ _NAMES = {
     "save_checkpoint": "checkpoint",
     "surface": "analyses.surface",
     "top_eigenpairs": "curvature",
+    "traces": "analyses.traces",
     "train": "training.trainer",
 }
 _ORIGINALS = {"load": "read_result"}
@@ -65,6 +66,7 @@ __all__ = [
     "save_checkpoint",
     "surface",
     "top_eigenpairs",
+    "traces",
     "train",
 ]
 
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from landscape.analyses.hessian import hessian
     from landscape.analyses.surface import surface
     from landscape.analyses.theory import linear_theory
+    from landscape.analyses.traces import traces
 
     from .attacks import PGD, L2Ball, LinfBall
     from .checkpoint import load_model, save_checkpoint

@@ -24,6 +24,7 @@ COMMANDS = {
     "hessian": "Top Hessian eigenpairs of a checkpoint, each with its evidence.",
     "surface": "Loss and error on a line or a plane in weight space, clean and attacked.",
     "evaluate": "Clean and robust error of checkpoints, or of an ensemble, under PGD, APGD and Square.",
+    "traces": "Loss, full gradient and distance along a run's checkpoints, at several radii.",
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",
     "compare": "Compare groups of trained nets over their seeds: effect, interval, verdict.",
     "plot": "Draw any result.",

@@ -22,6 +22,10 @@ TRACES = Kind(
         "distance_from_init": Array(("T",), "float64", "1", "||w_t - w_0|| of the trainable weights"),
         "learning_rate": Array(("T",), "float64", "1", "step size that the optimiser takes from here"),
         "eps": Array(("T",), "float64", "pixel units", "radius of the attack"),
+        "error_rate_se": optional(("T",), "1", "standard error of the error rate over examples"),
+        "gradient_norm_se": optional(
+            ("T",), "1", "standard error over examples of the gradient's component along itself"
+        ),
         "loss_se": optional(("T",), "nats", "standard error of the loss over examples"),
         "clean_loss": optional(("T",), "nats", "mean loss of the same examples, not attacked"),
         "clean_gradient_norm": optional(("T",), "1", "norm of the gradient of the clean loss"),
