@@ -29,6 +29,14 @@ def caveats(result: Result) -> list[str]:
             found.append(f"{unconverged} of {status.size} pairs not converged")
     if result.attrs.get("guard_passed") is False:
         found.append("guard failed: pairs may be missing")
+    if result.kind == "evaluate":
+        verdicts = result.attrs.get("verdicts", [])
+        suspect = [
+            verdict
+            for verdict in (verdicts if isinstance(verdicts, list) else [verdicts])
+            if str(verdict).startswith("suspect")
+        ]
+        found += [f"attacks on {len(suspect)} nets may be too weak"] if suspect else []
     if result.kind == "surface":
         found += _of_surface(result)
     if result.attrs.get("status") == "partial":

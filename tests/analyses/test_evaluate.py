@@ -122,8 +122,8 @@ class Rounded(nn.Module):
 
 def test_a_net_that_hides_its_gradients_is_suspect_and_the_plain_one_is_not() -> None:
     net, data = problem()
-    plain = evaluate(net, data, eps=0.1, attacks="clean,pgd50,apgd-ce:steps=50,apgd-dlr:steps=50,square:queries=300")
-    hidden = evaluate(Rounded(net), data, eps=0.1, attacks="clean,pgd50,apgd-ce:steps=50,apgd-dlr:steps=50,square:queries=300")
+    attacks = "clean,pgd50,apgd-ce:steps=50,apgd-dlr:steps=50,square:queries=300"
+    plain, hidden = (evaluate(judged, data, eps=0.1, attacks=attacks) for judged in (net, Rounded(net)))
     assert plain.verdicts[0].startswith("adequate: 2 restarts of 20 steps fool 0 % more of 40 examples")
     assert hidden.verdicts[0].startswith("suspect: ")
     assert "100 % of the sample have an input gradient of exactly 0" in hidden.verdicts[0]
