@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from ..errors import ResultError, UsageError
 from ..results.caveats import caveats
@@ -127,6 +128,9 @@ def draw_escape(ax: Axes, curves: Sequence[Curve], *, level: float = PLATEAU) ->
     ax.set_ylim(-0.04, 1.06)
     ax.set_ylabel(f"share with loss ≥ {level:g} so far")
     ax.set_xscale("log")  # escapes lie tens of steps apart, and runs last for thousands
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(left=max(1, 0.5 * min(escape(result, level=level).step for c in curves for result in c.results)))
     ax.set_xlabel("mini-batch")
 

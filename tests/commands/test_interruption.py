@@ -73,7 +73,8 @@ def assert_equal_but_for_time(one: str | Path, other: str | Path) -> None:
         for name in a:
             np.testing.assert_array_equal(a[name][()], b[name][()])
         assert list(a.attrs) == list(b.attrs)
-        for name in set(a.attrs) - {"created", "wall_seconds", "command", "checkpoint_file"}:  # the tests' own commands differ in --out
+        # The tests' own commands differ in --out, and in the folder that their net lies in.
+        for name in set(a.attrs) - {"created", "wall_seconds", "command", "checkpoint_file"}:
             np.testing.assert_array_equal(a.attrs[name], b.attrs[name], err_msg=name)
 
 
