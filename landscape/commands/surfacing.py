@@ -19,6 +19,7 @@ from ..data import ImageData, load_data, select
 from ..errors import LandscapeError, UsageError
 from ..files import check_writable
 from ..geometry import batchnorm_policy
+from ..memory import keep_freed_memory
 from ..results import GrowingResult, Result, command_line, default_path, read_result
 from ..surfaces import Bounds, Forecast, Landmark, forecast, grid_shape, rise_radius
 from ..surfaces.audit import EXAMPLES
@@ -210,6 +211,7 @@ def run_scan(
     if found is not None:
         return path, found, True
     check_writable(path)  # before the hours, not after them
+    keep_freed_memory()
     with GrowingResult(path, plan.identity, fresh=overwrite) as growing:
         try:
             with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
