@@ -66,4 +66,6 @@ def _radius(result: Result, number: int) -> str:
     radius = agreement_radius(x, loss, quadratic_along(result, number, 0)(x))
     if np.isnan(radius):
         return "-"
+    if not radius:  # the points nearest to the origin are beyond it already
+        return f"under {np.abs(x[x != 0]).min():.2g}"
     return f"within {radius:.2g}" if np.isfinite(radius) else "throughout"
