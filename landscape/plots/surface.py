@@ -68,7 +68,7 @@ def panel_labels(panels: Sequence[Panel]) -> list[str]:
         f"ε = {format_eps(panel.eps)}" + (f" (trained at {format_eps(_trained(panel))})" if told else "")
         for panel in panels
     ]
-    for telling in (_stem, _seed):
+    for telling in (_stem, _seed, _batchnorm, _adversary):
         if len(set(labels)) < len(labels):
             words = [telling(panel.result) for panel in panels]
             labels = [
@@ -76,6 +76,14 @@ def panel_labels(panels: Sequence[Panel]) -> list[str]:
                 for label, word in zip(labels, words, strict=True)
             ]
     return labels
+
+
+def _batchnorm(result: Result) -> str:
+    return f"BatchNorm {result.attrs.get('batchnorm')}"
+
+
+def _adversary(result: Result) -> str:
+    return f"adversary {result.attrs.get('adversary')}"
 
 
 def surface_note(panels: Sequence[Panel]) -> str:

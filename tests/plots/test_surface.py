@@ -19,6 +19,7 @@ from landscape.plots import DOUBLE, SINGLE, draw_contour, draw_relief, draw_slic
 from landscape.plots.contour import BEYOND, Panel, common_scale, panel_of, round_ticks
 from landscape.plots.relief import facets
 from landscape.plots.style import eps_colours
+from landscape.plots.surface import panel_labels
 from tests.results.made_surface import EVALUATED, FAILED, INTERPOLATED, NOT_FINITE, SKIPPED, bowl, surface
 
 AUDITED: dict[str, Any] = {
@@ -404,3 +405,13 @@ def test_the_colour_bar_has_a_few_round_numbers(low: float, high: float) -> None
     ticks = round_ticks(low, high)
     assert 1 <= len(ticks) <= 9
     assert all(low <= tick <= high for tick in ticks)
+
+
+def test_slices_of_one_net_under_several_batchnorm_policies_are_told_apart() -> None:
+    results = [surface(batchnorm=policy) for policy in ("frozen", "clean-recal", "adv-recal")]
+    labels = panel_labels([Panel(result, 0) for result in results])
+    assert [label.partition(", ")[2] for label in labels] == [
+        "BatchNorm frozen",
+        "BatchNorm clean-recal",
+        "BatchNorm adv-recal",
+    ]
