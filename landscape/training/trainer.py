@@ -181,7 +181,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self._losses.copy_(state["losses"])
         self._wrong.copy_(state["wrong"])
-        self._generators = state["generators"]
+        self._generators = state["generators"] if self.batch else None  # an epoch that has not begun seeds its own
         if self.recorder is not None:
             self.recorder.load_state(state["recorder"])
         if self.average is not None:

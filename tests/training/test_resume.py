@@ -168,7 +168,8 @@ for batch in [*map(int, batches), 0]:
 
 
 def test_a_run_that_is_killed_at_random_batches_ends_in_the_same_bytes(whole: Path, folder: Path) -> None:
-    batches = sorted(stream(os.getpid(), "kills").integers(1, BATCHES + 1, size=3).tolist())
+    # The first always: its state is of an epoch that has not begun.
+    batches = [1, *sorted(stream(os.getpid(), "kills").integers(2, BATCHES + 1, size=2).tolist())]
     words = [sys.executable, "-c", KILLER, str(folder), *map(str, batches)]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(words, capture_output=True, text=True, cwd=root, check=False, timeout=120)
