@@ -23,8 +23,8 @@ from ..units import parse_eps
 @click.option(
     "--quantity",
     metavar="NAME",
-    help="hessian: lambda_1, trace, loss, lambda_1/loss; surface: rise, loss; evaluate: worst_case, an attack.  "
-    "[default: the first]",
+    help="hessian: lambda_1, trace, loss, lambda_1/loss; surface: rise, loss, rise/loss; evaluate: worst_case, "
+    "an attack.  [default: the first]",
 )
 @click.option("--eps", metavar="EPS", help="The radius of a surface's ladder.  [default: each net's own]")
 @click.option(

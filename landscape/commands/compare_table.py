@@ -39,7 +39,7 @@ def show(comparison: Comparison) -> None:
             effect.words,
             f"{effect.seeds}{' paired' if effect.paired else ''}",
             f"{effect.interval.value:+.4g}",
-            _range(effect.interval),
+            _range(effect.interval) if math.isfinite(effect.interval.low) else _these(effect.interval),
             effect.verdict,
         ]
         for effect in comparison.effects
@@ -96,6 +96,11 @@ def _numbers(interval: Interval) -> list[float]:
 
 def _number(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "-"
+
+
+def _these(interval: Interval) -> str:
+    """Return what is known of a difference without enough seeds: its standard error over examples."""
+    return f"± {interval.error:.2g} (these nets)" if math.isfinite(interval.error) else "-"
 
 
 def _range(interval: Interval) -> str:

@@ -16,11 +16,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import ResultError, UsageError
+from ..results.kinds.surface import EVALUATED, INTERPOLATED, SKIPPED
 from ..results.result import Result
 from ..units import format_eps
 from . import style
 
-TODO, EVALUATED, NOT_FINITE, SKIPPED, INTERPOLATED, FAILED = range(6)  # the codes of `status`
 LEVELS = 16
 BEYOND = "#fbf7dc"  # lighter than the end of viridis, on grey paper too
 _QUANTILE = 0.95  # of all values: where the scale ends when nothing else says so

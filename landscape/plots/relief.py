@@ -10,16 +10,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 from ..errors import ResultError
 from ..results.result import Result
 from . import style
-from .contour import (
-    Panel,
-    Scale,
-    colours,
-    common_scale,
-    direction_name,
-    panel_of,
-    shares_scale,
-    shown_values,
-)
+from .contour import Panel, Scale, colours, common_scale, direction_name, panel_of, shares_scale, shown_values
 
 _MARGIN = 0.05
 VIEW = (30, -60)  # elevation and azimuth in degrees: the same for every panel of every figure

@@ -12,11 +12,12 @@ from matplotlib.lines import Line2D
 from numpy.polynomial import Polynomial
 
 from ..errors import ResultError, UsageError
+from ..results.kinds.surface import EVALUATED, INTERPOLATED, SKIPPED, TODO
 from ..results.quadratic import agreement_radius, quadratic_along
 from ..results.result import Result
 from ..units import format_eps
 from . import style
-from .contour import EVALUATED, INTERPOLATED, SKIPPED, TODO, axis_label
+from .contour import axis_label
 
 _ROOM = 1.08  # of the highest value drawn
 

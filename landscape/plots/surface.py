@@ -13,22 +13,11 @@ from matplotlib.axes import Axes
 from ..errors import ResultError, UsageError
 from ..results.caveats import caveats
 from ..results.describe import show
+from ..results.kinds.surface import EVALUATED, SKIPPED, TODO
 from ..results.result import Result
 from ..units import format_eps
 from . import style
-from .contour import (
-    EVALUATED,
-    SKIPPED,
-    TODO,
-    Panel,
-    add_colour_bar,
-    at_origin,
-    common_scale,
-    draw_contour,
-    landmark_names,
-    lowest,
-    shares_scale,
-)  # fmt: skip
+from .contour import Panel, add_colour_bar, at_origin, common_scale, draw_contour, landmark_names, lowest, shares_scale
 from .labels import footnote
 from .slice import draw_slice, has_slice, radius_note, slice_legend, slice_of
 

@@ -25,7 +25,10 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its standard error and its interval at LEVEL; NaN where there are too few seeds for one."""
+    """An estimate with its standard error and its interval at LEVEL, NaN where there are too few seeds for one.
+
+    The standard error is then over the examples alone, and says "these nets".
+    """
 
     value: float
     error: float
@@ -126,7 +129,8 @@ def contrast(
     estimate = float(sum(weight * own.mean() for weight, own in zip(weights, values, strict=True) if own.size))
     sizes = [own.size for own in values]
     if min(sizes) < LEAST:
-        return Interval(estimate if min(sizes) else math.nan, *[math.nan] * 4)
+        error = _over_examples(groups, weights) if min(sizes) else math.nan
+        return Interval(estimate if min(sizes) else math.nan, error, *[math.nan] * 3)
     drawn = _examples_drawn(groups, values, rng, draws)
     index = _bootknife(sizes[0], draws, rng) if paired else None
     total = np.zeros(draws)
@@ -162,6 +166,16 @@ def _examples_drawn(
         errors = np.nan_to_num([_error(net) for net in group])
         found.append(own[:, None] + errors[:, None] * rng.standard_normal(draws))
     return found
+
+
+def _over_examples(groups: Sequence[Sequence[Replicate]], weights: Sequence[float] | np.ndarray) -> float:
+    """Return the standard error of sum_g weights_g mean_g over examples, the nets as they are."""
+    parts = [[net.parts for net in group if net.parts is not None] for group in groups]
+    if [*map(len, parts)] == [*map(len, groups)] and len({part.size for own in parts for part in own}) == 1:
+        each = sum(weight * np.mean(own, axis=0) for weight, own in zip(weights, parts, strict=True))
+        return float(np.std(each, ddof=1) / math.sqrt(np.size(each)))
+    # How the errors go together is not stored: as if they all erred the worst way.
+    return float(sum(abs(w) * np.mean([_error(net) for net in own]) for w, own in zip(weights, groups, strict=True)))
 
 
 def _error(net: Replicate) -> float:

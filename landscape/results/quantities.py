@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from ..errors import ResultError, UsageError
 from ..spec import nearest
 from ..units import format_eps
+from .kinds.surface import EVALUATED, INTERPOLATED
 from .result import Result
 from .store import read_result
 
@@ -26,11 +27,16 @@ MEASURES: dict[str, dict[str, tuple[str, str]]] = {
         "loss": ("loss at the weights", "nats"),
         "lambda_1/loss": ("largest Hessian eigenvalue over the loss", "1"),
     },
-    "surface": {"rise": ("mean rise of the loss above the net's", "nats"), "loss": ("loss at the weights", "nats")},
+    "surface": {
+        "rise": ("mean rise of the loss above the net's", "nats"),
+        "loss": ("loss at the weights", "nats"),
+        "rise/loss": ("mean rise over the loss at the net", "1"),
+    },
     "evaluate": {"worst_case": ("error under the worst of all attacks", "1"), "ATTACK": ("error under ATTACK", "1")},
 }
 _ANGLES = 96  # of the circle that --at asks for
-_KNOWN = (1, 4)  # codes of status: evaluated, interpolated
+_RISES = ("rise", "rise/loss")
+_KNOWN = (EVALUATED, INTERPOLATED)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Choice:
         kind = results[0].kind
         known = MEASURES[kind]
         quantity = quantity or next(iter(known))
-        if at is not None and (kind, quantity) != ("surface", "rise"):
+        if at is not None and (kind != "surface" or quantity not in _RISES):
             raise UsageError("--at is a radius around the net: for surfaces and their rise; leave it out")
         if at is not None and not 0 < at < math.inf:
             raise UsageError(f"--at {at:g} is no radius; give a positive one, in the units of the surface's axes")
@@ -63,7 +69,7 @@ class Choice:
             words, unit = f"error, {quantity}", "1"
         elif quantity not in known:
             raise UsageError(f"{kind} results have no quantity {quantity!r}; {nearest(quantity, known)}")
-        if (kind, quantity) == ("surface", "rise"):
+        if kind == "surface" and quantity in _RISES:
             words += f" at radius {at:g}" if at is not None else " over the range"
         return cls(kind, quantity, words, unit, at)
 
@@ -103,7 +109,7 @@ def cells_known(
 
     Raises ResultError where the ranges differ or no cell is left.
     """
-    if (choice.kind, choice.quantity) != ("surface", "rise") or choice.at is not None:
+    if choice.kind != "surface" or choice.quantity not in _RISES or choice.at is not None:
         return None
     found: np.ndarray | None = None
     for path, result, radius in zip(paths, results, radii, strict=True):
@@ -178,7 +184,12 @@ def _of_surface(path: Path, result: Result, eps: float, choice: Choice) -> Measu
     parts = _parts(path, result, rung, weights)
     # Without the losses of single examples: as if all values erred together, which is never too small.
     error = float((weights[used] * result.arrays["loss_se"][rung][used]).sum()) + centre_error
-    return value, parts, error if parts is None else math.nan
+    if choice.quantity == "rise":
+        return value, parts, error if parts is None else math.nan
+    if not centre > 0:
+        raise ResultError(f"{path} has a loss of {centre:g} at its net, and no rise over it; choose --quantity rise")
+    # Both errors at their worst together, as for lambda_1/loss.
+    return value / centre, None, error / centre + abs(value) * centre_error / centre**2
 
 
 def _parts(path: Path, result: Result, rung: int, weights: np.ndarray) -> np.ndarray | None:

@@ -6,17 +6,11 @@ from .extent import Bounds, axes, grid_shape, rise_radius
 from .forecast import Forecast, forecast
 from .ladder import Found, Ladder
 from .landmarks import Landmark, judge_landmarks
-from .point import EVALUATED, FAILED, INTERPOLATED, NOT_FINITE, SKIPPED, TODO, Points
+from .point import Points
 from .quadratic import quadratic
 from .scan import Grid, Index, Keeper, every, scan
 
 __all__ = [
-    "EVALUATED",
-    "FAILED",
-    "INTERPOLATED",
-    "NOT_FINITE",
-    "SKIPPED",
-    "TODO",
     "Audit",
     "Bounds",
     "Forecast",

@@ -8,7 +8,7 @@ from itertools import pairwise, product
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
-from .point import EVALUATED, INTERPOLATED
+from ..results.kinds.surface import EVALUATED, INTERPOLATED
 from .scan import Grid, Index
 
 COARSE = 8  # cells along an axis to begin with

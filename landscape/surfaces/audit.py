@@ -16,8 +16,9 @@ from ..attacks.square import Square
 from ..borrow import Network, evaluating, full_precision
 from ..data import to_unit
 from ..errors import UsageError
+from ..results.kinds.surface import EVALUATED
 from ..streams import stream
-from .point import EVALUATED, Points
+from .point import Points
 from .scan import Index
 
 STEPS, QUERIES = 100, 500  # of each APGD, and of Square

@@ -13,10 +13,10 @@ from ..borrow import Network
 from ..errors import LandscapeError
 from ..geometry import Plane, Statistics
 from ..memory import out_of_memory
+from ..results.kinds.surface import EVALUATED, FAILED, NOT_FINITE, SKIPPED
 from .ladder import Found, Ladder
 from .replica import Replica
 
-TODO, EVALUATED, NOT_FINITE, SKIPPED, INTERPOLATED, FAILED = range(6)
 Values = Mapping[str, np.ndarray]
 
 

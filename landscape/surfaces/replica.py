@@ -16,9 +16,9 @@ from ..objective import Objective
 class Replica:
     """The net of an objective as a function of images, at any weights: `at` writes them into a copy of its own.
 
-    The copy takes no gradient, and on the CPU its convolutions lie channels-last: a step of an attack takes two thirds
-    of the time that it takes through `functional_call`. Where a net cannot be copied, or its copy does not answer on
-    the first images as the net does, the net itself is called at the weights instead. The net is left as it was.
+    The copy takes no gradient, and on the CPU its convolutions lie channels-last, which an attack's many passes repay
+    (benchmarks/surface.py). Where a net cannot be copied, or its copy does not answer on the first images as the net
+    does, the net itself is called at the weights instead. The net is left as it was.
     """
 
     def __init__(self, objective: Objective) -> None:

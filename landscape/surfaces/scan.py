@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .point import FAILED, TODO, Points, Values
+from ..results.kinds.surface import FAILED, TODO
+from .point import Points, Values
 
 Progress = Callable[[int, int], None]
 Index = tuple[int, int]  # (row of y, column of x)

@@ -162,6 +162,19 @@ def test_two_seeds_give_no_verdict_and_no_interval() -> None:
     assert math.isnan(comparison.groups[0].mean.high)
 
 
+def test_two_single_nets_have_the_paired_error_of_their_difference_over_the_examples_they_share() -> None:
+    common = np.random.default_rng(0).standard_normal(50)
+    own = 0.1 * np.random.default_rng(1).standard_normal((2, 50))
+    nets = [net(float(k), 0, 5 * common + own[k] + k) for k in range(2)]
+    interval = compared(nets).effects[0].interval
+    paired = nets[1].parts - nets[0].parts
+    assert interval.error == pytest.approx(stats.sem(paired))
+    assert interval.error < 0.1 * stats.sem(nets[0].parts)  # what the nets share has gone
+    assert math.isnan(interval.low)
+    apart = compared([net(float(k), 0, float(k), error=0.3) for k in range(2)]).effects[0].interval
+    assert apart.error == pytest.approx(0.6)  # how they go together is not stored: the worst
+
+
 def test_groups_by_words_are_higher_or_lower() -> None:
     nets = [net(name, k, at + 0.1 * k) for name, at in (("constant", 5.0), ("cosine", 1.0)) for k in range(3)]
     comparison = compared(nets, by="eps_schedule")

@@ -198,3 +198,14 @@ def test_clean_surfaces_have_no_attack_to_differ_in(tmp_path: Path) -> None:
 
 def test_surfaces_over_other_ranges_compare_at_a_radius_that_all_cover(tmp_path: Path) -> None:
     assert len(read(tmp_path, [plane(0.1, 1), plane(0.1, 2, x=2 * X, y=2 * Y)], at=0.2).nets) == 2
+
+
+def test_the_rise_over_the_loss_is_the_rise_divided_with_its_error_at_worst(tmp_path: Path) -> None:
+    nets = [plane(0.1, seed) for seed in (1, 2)]
+    rise, loss, share = (
+        read(tmp_path / str(k), nets, quantity=name).nets[0] for k, name in enumerate(("rise", "loss", "rise/loss"))
+    )
+    assert share.value == pytest.approx(rise.value / loss.value)
+    assert share.error >= share.value * loss.error / loss.value > 0
+    with pytest.raises(LandscapeError, match="no rise over it; choose --quantity rise"):
+        read(tmp_path / "zero", [plane(0.1, seed, centre_loss=np.zeros(2)) for seed in (1, 2)], quantity="rise/loss")

@@ -3,7 +3,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from landscape.surfaces import EVALUATED, INTERPOLATED, NOT_FINITE, Grid
+from landscape.results.kinds.surface import EVALUATED, INTERPOLATED, NOT_FINITE
+from landscape.surfaces import Grid
 from landscape.surfaces.adaptive import refine
 
 Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]

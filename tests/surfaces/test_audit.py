@@ -6,7 +6,8 @@ import torch
 from landscape.attacks import PGD, LinfBall
 from landscape.geometry import Plane, Statistics
 from landscape.objective import Objective
-from landscape.surfaces import EVALUATED, NOT_FINITE, Grid, Ladder, Points, audit, every, scan
+from landscape.results.kinds.surface import EVALUATED, NOT_FINITE
+from landscape.surfaces import Grid, Ladder, Points, audit, every, scan
 from landscape.surfaces.audit import stratified
 from tests.problems import assert_untouched, examples, lenet, state_of
 

@@ -9,7 +9,8 @@ from landscape.attacks import PGD, LinfBall
 from landscape.geometry import Plane, Statistics
 from landscape.losses import Loss
 from landscape.objective import Objective
-from landscape.surfaces import EVALUATED, FAILED, NOT_FINITE, SKIPPED, Grid, Ladder, Points, every, scan
+from landscape.results.kinds.surface import EVALUATED, FAILED, NOT_FINITE, SKIPPED
+from landscape.surfaces import Grid, Ladder, Points, every, scan
 from tests.surfaces.known import Linear, N, Probe, first, second
 
 XS, YS = np.array([-0.5, 0.25, 2.0]), np.array([0.75, 1.5])  # 3 x 2, off-centre: nothing square, nothing symmetric

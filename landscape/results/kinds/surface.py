@@ -5,7 +5,7 @@ from __future__ import annotations
 from .declare import COMMON, Array, Attribute, Kind, optional
 
 _GRID = ("eps", "y", "x")
-_TODO, _EVALUATED, _NOT_FINITE, _SKIPPED, _INTERPOLATED, _FAILED = range(6)
+TODO, EVALUATED, NOT_FINITE, SKIPPED, INTERPOLATED, FAILED = range(6)  # the codes of `status`
 
 SURFACE = Kind(
     title="loss and error of a net on a line or a plane in weight space",
@@ -25,12 +25,12 @@ SURFACE = Kind(
             "code",
             "what the value is",
             codes={
-                _TODO: "to do",
-                _EVALUATED: "evaluated",
-                _NOT_FINITE: "not finite",
-                _SKIPPED: "skipped: clean loss beyond the cap",
-                _INTERPOLATED: "interpolated",
-                _FAILED: "failed",
+                TODO: "to do",
+                EVALUATED: "evaluated",
+                NOT_FINITE: "not finite",
+                SKIPPED: "skipped: clean loss beyond the cap",
+                INTERPOLATED: "interpolated",
+                FAILED: "failed",
             },
         ),
         "directions": Array(
