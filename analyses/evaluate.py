@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+from landscape.analyses.hessian import Snapshot
 from torch import nn
 
 from landscape.arguments import check_model, check_outputs, read_eps, read_integer
@@ -22,16 +23,6 @@ from landscape.results import Result, provenance
 from landscape.spec import nearest
 
 Progress = Callable[[str, int, int], None]
-
-
-class Snapshot(Protocol):
-    """Where an unfinished run is kept: `load` returns its state or None, `offer` says where it stands now."""
-
-    def load(self) -> dict[str, np.ndarray] | None:
-        """Return the state where a run was left unfinished."""
-
-    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
-        """Take the state now, or let it pass."""
 
 
 def evaluate(

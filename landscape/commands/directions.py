@@ -118,6 +118,13 @@ def random(subject: Subject, seed: int, perturb_1d: bool) -> Chosen:
     return Chosen(found, f"random directions of seed {seed}, filter-normalised, {kept}")
 
 
+def stand_in(subject: Subject, seed: int, count: int) -> Chosen:
+    """Return random directions in the place of eigenvectors, for a forecast: a point costs the same along any."""
+    space = ParameterSpace(subject.model)
+    found = random_directions(space, space.point(subject.model), seed=seed, count=count)
+    return Chosen(found, f"the first {count} eigenvectors (a Hessian's time comes on top where results/ holds none)")
+
+
 def between(subject: Subject, names: Sequence[str], model: str | None) -> Chosen:
     """Return directions from the subject's net to one or two others, all of them landmarks."""
     marks = [Landmark(Path(names[0]).stem, subject.model), *(_landmark(name, subject, model) for name in names[1:])]

@@ -69,7 +69,7 @@ def command(
 
     for source in checkpoints:
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
-    request = Request(checkpoints, **settings)
+    request = Request(checkpoints=checkpoints, **settings)
     path = examine(request, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)
     if not quiet:
         say_next("landscape", "plot", path)

@@ -12,32 +12,27 @@ from landscape.analyses.evaluate import evaluate
 
 from ..attacks import make_ball
 from ..data import select
-from ..errors import LandscapeError, UsageError
+from ..errors import UsageError
 from ..evaluation import Suite, parse_suite
 from ..files import check_writable
 from ..memory import peak_bytes
 from ..results import Result, command_line, default_path
-from ..terminal import Interruption, Report, progress, say, warn
+from ..terminal import Report, progress, say
 from ..units import format_eps
 from .evaluate_table import show
 from .finished import finished
 from .measurement import code_sha256, stem_of
-from .partial import Partial
-from .subject import Subject, choose_budget, load_subject
+from .partial import Partial, compute_and_save
+from .subject import Subject, Target, choose_budget, load_subject
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Target):
     """What to evaluate, as it was typed; what is None follows from the checkpoints and the data."""
 
     checkpoints: tuple[str, ...]
-    model: str | None = None
-    data: str | None = None
-    data_dir: Path | None = None
     split: str = "test"
     n_examples: int | str = "all"
-    eps: str | None = None
-    norm: str | None = None
     attacks: str | None = None
     preset: str = "default"
     cascade: bool = False
@@ -45,9 +40,6 @@ class Request:
     join: str = "softmax"
     curve: bool = False
     adequacy: bool = True
-    seed: int = 0
-    device: str = "auto"
-    batch_size: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,18 +101,7 @@ def examine(request: Request, *, out: Path | None, overwrite: bool, quiet: bool,
 
 
 def _plan(request: Request, report: Report) -> Plan:
-    subjects = [
-        load_subject(
-            source,
-            model=request.model,
-            data=request.data,
-            data_dir=request.data_dir,
-            split=request.split,
-            device=request.device,
-            report=report,
-        )
-        for source in request.checkpoints
-    ]
+    subjects = [load_subject(source, request, report) for source in request.checkpoints]
     budgets = [choose_budget(subject, request.eps, request.norm) for subject in subjects]
     if len(set(budgets)) > 1:
         shown = ", ".join(f"{norm} {format_eps(eps)}" for eps, norm in dict.fromkeys(budgets))
@@ -145,11 +126,11 @@ def _plan(request: Request, report: Report) -> Plan:
 
 def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     request = plan.request
-    partial = Partial(path, plan.identity, fresh=overwrite)
     provenance = [subject.provenance() for subject in plan.subjects]
     radii = {subject.train_eps for subject in plan.subjects}
-    try:
-        result = evaluate(
+
+    def compute(partial: Partial) -> Result:
+        return evaluate(
             [subject.model for subject in plan.subjects],
             plan.subjects[0].data,
             eps=plan.eps,
@@ -176,23 +157,8 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             progress=report,
             snapshot=partial,
         )
-    except Interruption as interruption:  # at a report the verdicts of every batch before are whole
-        partial.flush()
-        raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
-    except KeyboardInterrupt as interruption:
-        raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
-    if partial.trouble:
-        warn(f"caution: nothing could be saved on the way ({partial.trouble})")
-    try:
-        result.save(path, overwrite=overwrite)
-    except LandscapeError:
-        partial.flush()  # with --overwrite the same command goes on from there
-        twin = None if overwrite else finished(path, plan.identity)
-        if twin is None:
-            raise
-        result = twin  # another run of the same command came first
-    partial.remove()
-    return result
+
+    return compute_and_save(path, plan.identity, compute, overwrite=overwrite)
 
 
 def _stem(plan: Plan) -> str:

@@ -16,35 +16,24 @@ from .. import options
 from ..attacks import PGD, make_ball, parse_attack
 from ..curvature.density import PROBES
 from ..data import select
-from ..errors import LandscapeError
 from ..files import check_writable, sha256_of
 from ..geometry import batchnorm_policy
 from ..memory import peak_bytes
 from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path
 from ..spec import load_callable, parse_spec
-from ..terminal import Interruption, Report, progress, say, warn
+from ..terminal import Report, progress, say
 from .finished import finished
 from .hessian_table import COLUMNS, show
-from .partial import Partial
-from .subject import Subject, choose_budget, choose_decay, load_subject, threat_line
+from .partial import Partial, compute_and_save
+from .subject import Subject, Target, choose_budget, choose_decay, load_subject, threat_line
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Target):
     """What to measure, as it was typed; what is None follows from the checkpoint, the data or the method."""
 
-    model: str | None = None
-    data: str | None = None
-    data_dir: Path | None = None
-    split: str = "train"
-    n_examples: int | str | None = None
-    eps: str | None = None
-    norm: str | None = None
     attack: str = options.DEFAULT_ATTACK
-    seed: int = 0
-    device: str = "auto"
-    batch_size: int | None = None
     top: int | None = None
     params: str | None = None
     weight_decay: float | str = 0.0
@@ -160,15 +149,7 @@ def layer_patterns(source: str, request: Request) -> dict[str, str]:
 
 
 def _plan(source: str, request: Request, report: Report) -> Plan:
-    subject = load_subject(
-        source,
-        model=request.model,
-        data=request.data,
-        data_dir=request.data_dir,
-        split=request.split,
-        device=request.device,
-        report=report,
-    )
+    subject = load_subject(source, request, report)
     eps, norm = choose_budget(subject, request.eps, request.norm)
     attack = parse_attack(request.attack, make_ball(norm, eps))
     n = len(select(subject.data, request.n_examples, seed=request.seed))
@@ -178,11 +159,11 @@ def _plan(source: str, request: Request, report: Report) -> Plan:
 
 def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     request = plan.request
-    partial = Partial(path, plan.identity, fresh=overwrite)
-    try:
+
+    def compute(partial: Partial) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # what did not converge is said by the table and exit code
-            result = hessian(
+            return hessian(
                 plan.subject.model,
                 plan.subject.data,
                 eps=plan.eps,
@@ -206,23 +187,8 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 progress=report,
                 snapshot=partial,
             )
-    except Interruption as interruption:  # at a report the solver's state is whole
-        partial.flush()
-        raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
-    except KeyboardInterrupt as interruption:  # in the midst of a step it is not
-        raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
-    if partial.trouble:
-        warn(f"caution: nothing could be saved on the way ({partial.trouble})")
-    try:
-        result.save(path, overwrite=overwrite)
-    except LandscapeError:
-        partial.flush()  # with --overwrite the same command goes on from there
-        twin = None if overwrite else finished(path, plan.identity, only=COLUMNS)
-        if twin is None:
-            raise
-        result = twin  # another run of the same command came first
-    partial.remove()
-    return result
+
+    return compute_and_save(path, plan.identity, compute, overwrite=overwrite, only=COLUMNS)
 
 
 def stem_of(source: str, subject: Subject) -> str:

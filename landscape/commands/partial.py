@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from .. import __version__
 from ..errors import LandscapeError, ResultError
-from ..results import is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
+from ..results import Result, is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
+from ..terminal import Interruption, warn
+from .finished import finished
 
 SECONDS_BETWEEN_WRITES = 10.0  # at least; what a crash can cost
 _SHARE = 20  # and at least so many times the seconds that a write takes: writing stays under 5 % of the run
@@ -84,3 +86,37 @@ class Partial:
         """Take the file away, for the result is complete; what another run has put there meanwhile is left to it."""
         if self._passed_over or is_snapshot_of(self.path, self.identity):
             self.path.unlink(missing_ok=True)
+
+
+def compute_and_save(
+    path: Path,
+    identity: Mapping[str, Any],
+    compute: Callable[[Partial], Result],
+    *,
+    overwrite: bool,
+    only: Iterable[str] | None = None,
+) -> Result:
+    """Return what `compute` makes of the unfinished run at `path`, saved; what is interrupted is kept and says so.
+
+    Where another run of the same settings came first, its result is returned, with the arrays `only`.
+    """
+    partial = Partial(path, identity, fresh=overwrite)
+    try:
+        result = compute(partial)
+    except Interruption as interruption:  # at a report the state is whole
+        partial.flush()
+        raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
+    except KeyboardInterrupt as interruption:  # in the midst of a step it is not
+        raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
+    if partial.trouble:
+        warn(f"caution: nothing could be saved on the way ({partial.trouble})")
+    try:
+        result.save(path, overwrite=overwrite)
+    except LandscapeError:
+        partial.flush()  # with --overwrite the same command goes on from there
+        twin = None if overwrite else finished(path, dict(identity), only=only)
+        if twin is None:
+            raise
+        result = twin
+    partial.remove()
+    return result

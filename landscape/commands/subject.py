@@ -57,22 +57,30 @@ class Subject:
         }
 
 
-def load_subject(
-    source: str,
-    *,
-    model: str | None,
-    data: str | None,
-    data_dir: Path | None,
-    split: str,
-    device: str,
-    report: Report,
-) -> Subject:
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The options of every command that measures a net, as typed; what is None follows from checkpoint and data."""
+
+    model: str | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    split: str = "train"
+    n_examples: int | str | None = None
+    eps: str | None = None
+    norm: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int | None = None
+
+
+def load_subject(source: str, target: Target, report: Report) -> Subject:
     """Return the net and the data that a checkpoint and the options name; what is left out, the checkpoint says.
 
     A callable that a checkpoint names is not run: only what the user types is.
     """
-    place = choose_device(device)
+    place = choose_device(target.device)
     checkpoint = read_checkpoint(source)
+    data = target.data
     if data is None:
         data = checkpoint.data
         if data is None:
@@ -82,8 +90,8 @@ def load_subject(
                 f"{source} names the code {data} as its data, and a file's word runs no code; "
                 f"type --data {shlex.quote(data)}"
             )
-    images = load_data(data, split=split, data_dir=data_dir, progress=report)
-    net, spec = rebuild(checkpoint, model=model, input=images.shape, classes=images.classes)
+    images = load_data(data, split=target.split, data_dir=target.data_dir, progress=report)
+    net, spec = rebuild(checkpoint, model=target.model, input=images.shape, classes=images.classes)
     shape = model_shape(spec)
     if shape is not None and (shape[0] != images.shape or shape[1] < images.classes):
         wanted, came = _words(*shape), _words(images.shape, images.classes)

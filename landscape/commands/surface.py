@@ -144,18 +144,20 @@ def command(
         raise UsageError("--bn-sensitivity takes every BatchNorm policy; leave --batchnorm out")
     requests = [Request(**settings | {"batchnorm": policy}) for policy in policies]
     plans = [
-        (source, plan_scan(source, request, quiet=quiet, verbose=verbose)) for source in sources for request in requests
+        (source, plan_scan(source, request, quiet=quiet, verbose=verbose, forecast_only=plan))
+        for source in sources
+        for request in requests
     ]
+    if plan:
+        for _, one in plans:
+            _tell(one, predict(one, quiet=quiet, verbose=verbose))
+        return
     if settings["range"] == "auto" and len(plans) > 1:
         radius = max(auto_radius(one, quiet=quiet, verbose=verbose) for _, one in plans)
         if not quiet:
             say(f"one range for all: the loss has risen by 1 nat within {radius:g}")
         bounds = ((-radius, radius), (-radius, radius))
         plans = [(source, replace(one, request=replace(one.request, range=bounds))) for source, one in plans]
-    if plan:
-        for _, one in plans:
-            _tell(one, predict(one, quiet=quiet, verbose=verbose))
-        return
     written = []
     for source, one in plans:
         path, result, again = run_scan(source, one, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)

@@ -29,26 +29,16 @@ from .finished import finished
 from .kept import KeptPoints
 from .measurement import Request as HessianRequest
 from .measurement import code_sha256, measure, stem_of
-from .subject import Subject, choose_budget, load_subject, threat_line
+from .subject import Subject, Target, choose_budget, load_subject, threat_line
 
 Range = str | float | tuple[Bounds, Bounds]
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Target):
     """What to scan, as it was typed; what is None follows from the checkpoint, the data or the directions."""
 
-    model: str | None = None
-    data: str | None = None
-    data_dir: Path | None = None
-    split: str = "train"
-    n_examples: int | str | None = None
-    eps: str | None = None
-    norm: str | None = None
     attack: str = options.DEFAULT_ATTACK
-    seed: int = 0
-    device: str = "auto"
-    batch_size: int | None = None
     dirs: str = "top2"
     perturb_1d: bool = False
     grid: tuple[int, int] | None = None
@@ -165,20 +155,18 @@ class Plan:
         return load_data(data.spec, split="train", data_dir=self.request.data_dir, progress=report)
 
 
-def plan_scan(source: str, request: Request, *, quiet: bool, verbose: bool) -> Plan:
-    """Return what to scan of one checkpoint; a Hessian that its directions need is measured first, and said so."""
+def plan_scan(source: str, request: Request, *, quiet: bool, verbose: bool, forecast_only: bool = False) -> Plan:
+    """Return what to scan of one checkpoint; a Hessian that its directions need is measured first, and said so.
+
+    With `forecast_only` nothing is measured: random directions, which cost the same, stand in for eigenvectors.
+    """
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
-        subject = load_subject(
-            source,
-            model=request.model,
-            data=request.data,
-            data_dir=request.data_dir,
-            split=request.split,
-            device=request.device,
-            report=report,
-        )
+        subject = load_subject(source, request, report)
     attacks = _attacks(subject, request)
     n = len(select(subject.data, request.n_examples, seed=request.seed))
+    if forecast_only and request.dirs in ("top1", "top2"):
+        stand_in = directions.stand_in(subject, request.seed, int(request.dirs[-1]))
+        return Plan(request, subject, attacks, n, stand_in)
     chosen = _choose(source, subject, request, attacks[-1], n, quiet=quiet, verbose=verbose)
     marks, joined = chosen.landmarks, chosen.joined
     if request.mark is not None:

@@ -33,6 +33,8 @@ def command(
 
     for source in checkpoints:
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
-    path = follow(Request(checkpoints, **settings), out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)
+    path = follow(
+        Request(checkpoints=checkpoints, **settings), out=out, overwrite=overwrite, quiet=quiet, verbose=verbose
+    )
     if not quiet:
         say_next("landscape", "plot", path)

@@ -19,32 +19,22 @@ from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory
 from ..results import Result, command_line, default_path
-from ..terminal import Interruption, Report, progress, say, warn
+from ..terminal import Report, progress, say
 from ..training.batches import batch_bounds
 from ..training.recipe import Recipe
 from .finished import finished
 from .measurement import code_sha256, stem_of
-from .partial import Partial
-from .subject import Subject, choose_budget, load_subject, threat_line
+from .partial import Partial, compute_and_save
+from .subject import Subject, Target, choose_budget, load_subject, threat_line
 from .traces_table import show
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Target):
     """What to measure, as it was typed; what is None follows from the checkpoints and the data."""
 
     checkpoints: tuple[str, ...]
-    model: str | None = None
-    data: str | None = None
-    data_dir: Path | None = None
-    split: str = "train"
-    n_examples: int | str | None = None
-    eps: str | None = None
-    norm: str | None = None
     attack: str = options.DEFAULT_ATTACK
-    seed: int = 0
-    device: str = "auto"
-    batch_size: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,18 +98,7 @@ def follow(request: Request, *, out: Path | None, overwrite: bool, quiet: bool, 
 
 
 def _plan(request: Request, report: Report) -> Plan:
-    subjects = [
-        load_subject(
-            source,
-            model=request.model,
-            data=request.data,
-            data_dir=request.data_dir,
-            split=request.split,
-            device=request.device,
-            report=report,
-        )
-        for source in request.checkpoints
-    ]
+    subjects = [load_subject(source, request, report) for source in request.checkpoints]
     epochs = [_epoch(subject) for subject in subjects]
     if all(math.isfinite(epoch) for epoch in epochs):  # a shell puts NAME-epoch10 before NAME-epoch2
         subjects = [subjects[i] for i in sorted(range(len(subjects)), key=lambda i: epochs[i])]
@@ -141,10 +120,10 @@ def _plan(request: Request, report: Report) -> Plan:
 
 def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     request = plan.request
-    partial = Partial(path, plan.identity, fresh=overwrite)
     provenance = [subject.provenance() for subject in plan.subjects]
-    try:
-        result = traces(
+
+    def compute(partial: Partial) -> Result:
+        return traces(
             [subject.model for subject in plan.subjects],
             plan.subjects[0].data,
             eps=[attack.ball.eps for attack in plan.attacks],
@@ -166,23 +145,8 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             progress=report,
             snapshot=partial,
         )
-    except Interruption as interruption:  # at a report the rows before are whole
-        partial.flush()
-        raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
-    except KeyboardInterrupt as interruption:
-        raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
-    if partial.trouble:
-        warn(f"caution: nothing could be saved on the way ({partial.trouble})")
-    try:
-        result.save(path, overwrite=overwrite)
-    except LandscapeError:
-        partial.flush()  # with --overwrite the same command goes on from there
-        twin = None if overwrite else finished(path, plan.identity)
-        if twin is None:
-            raise
-        result = twin  # another run of the same command came first
-    partial.remove()
-    return result
+
+    return compute_and_save(path, plan.identity, compute, overwrite=overwrite)
 
 
 def _epoch(subject: Subject) -> float:

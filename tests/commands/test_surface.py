@@ -176,9 +176,10 @@ def test_several_nets_share_one_range(tiny: Path, run: Path) -> None:
     np.testing.assert_array_equal(one.y, two.y)
 
 
-def test_the_plan_forecasts_and_writes_nothing(tiny: Path) -> None:
+@pytest.mark.parametrize("dirs", ["random", "top2"])
+def test_the_plan_forecasts_and_measures_and_writes_nothing(tiny: Path, dirs: str) -> None:
     before = contents(Path())
-    done = landscape("surface", tiny, "--dirs", "random", "--eps", "0,0.02", *SMALL, "--grid", "21x21", "--plan")
+    done = landscape("surface", tiny, "--dirs", dirs, "--eps", "0,0.02", *SMALL, "--grid", "21x21", "--plan")
     assert done.code == 0, done.err
     # 441 points of 24 examples: clean, frozen, two steps of two passes, and the last iterate.
     assert f"{441 * 24 * (1 + 1 + 2 * 2 + 1):,}" in done.out
