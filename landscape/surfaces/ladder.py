@@ -81,25 +81,18 @@ class Ladder:
         ]
 
         def work(batch: Batch) -> Batch:
-            for number, (best, *_) in enumerate(self._climb(network, batch, frozen=False)):
+            for number, (best, *_) in enumerate(self._climb(network, batch)):
                 images[number][batch.start : batch.start + len(batch.labels)] = best.images.cpu()
             return batch
 
         self._over(work, progress)
         self.frozen = [found.to(self.objective.device) for found in images]
 
-    def evaluate(
-        self,
-        network: Network,
-        *,
-        cap: float = float("inf"),
-        frozen: bool = True,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Found:
+    def evaluate(self, network: Network, *, cap: float = float("inf")) -> Found:
         """Return the worst losses found at `network`, the net at some weights.
 
-        Where the clean loss's mean passes `cap`, no attack is run, and the losses of radii above 0 are NaN. Without
-        `frozen`, the images of the origin are no part of the pool: for a net that is no point near it.
+        Where the clean loss's mean passes `cap`, no attack is run, and the losses of radii above 0 are NaN. A ladder
+        that was not frozen has no images of an origin in its pool: for nets that are no points near one.
         """
         shape = len(self.attacks), self.objective.n
         losses = torch.full(shape, torch.nan, dtype=torch.float64)
@@ -110,17 +103,17 @@ class Ladder:
 
         def work(batch: Batch) -> Batch:
             part = slice(batch.start, batch.start + len(batch.labels))
-            rows = self._climb(network, batch, frozen=frozen) if self.moves else self._held(network, batch)
+            rows = self._climb(network, batch) if self.moves else self._held(network, batch)
             for number, (best, fooled, still) in enumerate(rows):
                 losses[number, part] = best.losses.double().cpu()
                 wrong[number, part] = fooled.cpu()
                 flat[number, part] = still.cpu()
             return batch
 
-        self._over(work, progress)
+        self._over(work)
         return Found(losses, wrong, flat)
 
-    def _climb(self, network: Network, batch: Batch, *, frozen: bool) -> list[tuple[Best, Tensor, Tensor]]:
+    def _climb(self, network: Network, batch: Batch) -> list[tuple[Best, Tensor, Tensor]]:
         """Return, for each radius, the best image of each example, whether any was wrong, and no gradient at first."""
         objective, labels = self.objective, batch.labels
         pool: list[tuple[Best, Tensor, Tensor]] = []
@@ -143,7 +136,7 @@ class Ladder:
             best = Best(below.images, labels)
             best.losses = below.losses.clone()
             still = torch.zeros(labels.shape[0], dtype=torch.bool, device=labels.device)
-            if frozen and self.frozen:
+            if self.frozen:
                 held = self.frozen[number][batch.start : batch.start + len(labels)]
                 self._look(network, held, labels, partial(visit, best))
             for restart in range(attack.restarts):
@@ -212,7 +205,7 @@ class Ladder:
             losses[0], wrong[0] = rung.losses[0], rung.wrong[0]
         return Found(losses, wrong, flat, skipped=True)
 
-    def _over(self, work: Callable[[Batch], Batch], progress: Callable[[int, int], None] | None) -> None:
+    def _over(self, work: Callable[[Batch], Batch], progress: Callable[[int, int], None] | None = None) -> None:
         done = 0
         with evaluating(self.objective.model), full_precision():
             for batch in self.objective.over_batches(work, batches_at_once=_AT_ONCE):

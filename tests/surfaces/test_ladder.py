@@ -51,13 +51,13 @@ def test_the_pool_makes_the_loss_grow_with_eps_and_never_fall_below_the_frozen_o
 
 
 def test_a_ladder_is_nowhere_weaker_than_its_radius_alone() -> None:
-    whole = frozen(ladder(lenet()))
+    whole = ladder(lenet())
     for number, eps in enumerate(RADII[1:], 1):
-        alone = frozen(ladder(lenet(), radii=(eps,)))
+        alone = ladder(lenet(), radii=(eps,))
         for seed in range(3):
             point = elsewhere(whole, seed=seed)
-            found = whole.evaluate(point, frozen=False).losses[number]
-            assert (found >= alone.evaluate(point, frozen=False).losses[0]).all()
+            found = whole.evaluate(point).losses[number]
+            assert (found >= alone.evaluate(point).losses[0]).all()
 
 
 def test_at_the_origin_the_loss_is_that_of_the_attack_s_best_iterate_or_more() -> None:
