@@ -5,6 +5,7 @@ A new kind is one more module and one more entry of `KINDS`; store, plots and `l
 
 from __future__ import annotations
 
+from .connect import CONNECT
 from .declare import COMMON, TEXT, Array, Attribute, Kind
 from .evaluate import EVALUATE
 from .hessian import HESSIAN
@@ -13,6 +14,7 @@ from .theory import THEORY
 from .traces import TRACES
 
 KINDS: dict[str, Kind] = {
+    "connect": CONNECT,
     "evaluate": EVALUATE,
     "hessian": HESSIAN,
     "surface": SURFACE,
