@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from landscape.analyses.hessian import Snapshot
 from torch import nn
 
 from landscape.arguments import check_model, check_outputs, read_eps, read_integer
@@ -19,7 +18,7 @@ from landscape.data import as_data, select
 from landscape.errors import UsageError
 from landscape.evaluation import Examination, parse_suite
 from landscape.params import ParameterSpace
-from landscape.results import Result, provenance
+from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
 
 Progress = Callable[[str, int, int], None]

@@ -6,33 +6,30 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+from landscape.analyses.density import density_beside
 from torch import nn
 
 from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_positive
 from landscape.attacks import PGD
 from landscape.curvature import (
     WHICH,
-    Eigenpairs,
     HessianOperator,
-    Lanczos,
-    directional_curvature,
+    curvature_by_example,
     power_eigenpairs,
-    settle,
     shortfall,
-    spectral_density,
+    top_eigenpairs,
 )
 from landscape.curvature.density import PROBES
-from landscape.curvature.eigenpairs import rounding_of
 from landscape.data import as_data, select
 from landscape.errors import LandscapeError, NotConverged, UsageError
 from landscape.geometry import batchnorm_policy
 from landscape.losses import Loss, cross_entropy
 from landscape.objective import Objective
-from landscape.results import Result, provenance
+from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
 from landscape.streams import stream_key
 from landscape.training.accuracy import Outcome, collapsed
@@ -41,16 +38,6 @@ Progress = Callable[[str, int, int], None]
 DEFAULT_TOP = 20  # or all of them, in a smaller block
 METHODS = ("lanczos", "power")
 KEEP_VECTORS = 256  # MiB of eigenvectors that a result keeps, at most; never under two vectors
-
-
-class Snapshot(Protocol):
-    """Where an unfinished run is kept: `load` returns its state or None, `offer` says where it stands now."""
-
-    def load(self) -> dict[str, np.ndarray] | None:
-        """Return the solver's state where a run was left unfinished."""
-
-    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
-        """Take the solver's state now, or let it pass."""
 
 
 def hessian(
@@ -140,19 +127,30 @@ def hessian(
             H, top, tol=tol, seed=stream_key(seed, "power") >> 1, progress=_staged(progress, "power")
         )
     else:
-        pairs = _lanczos(H, top, which, tol, guard, max_products, seed, progress, snapshot)
-    arrays, numbers = _density(H, pairs, probes, seed, progress) if density else ({}, {})
+        pairs = top_eigenpairs(
+            H,
+            top,
+            tol=tol,
+            which=which,
+            guard=guard,
+            max_products=max_products,
+            generator=torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1),
+            strict=False,
+            progress=_staged(progress, "eigenpairs"),
+            snapshot=snapshot,
+        )
+    arrays, numbers = density_beside(H, pairs, probes, seed, _staged(progress, "density")) if density else ({}, {})
     H.release()
-    evidence = _evidence(frozen, w0, pairs, gradient, progress)
+    curvature, gauss_newton = curvature_by_example(frozen, w0, pairs.vectors, progress=_staged(progress, "evidence"))
     kept = min(top, max(2, int(keep_vectors * 2**20) // (4 * objective.n_parameters)))
     result = Result(
         "hessian",
         {
             "eigenvalues": pairs.values,
             "residuals": pairs.residuals,
-            "eigenvalue_se": evidence[:, 0],
-            "gauss_newton": evidence[:, 1],
-            "gradient_projection": evidence[:, 2],
+            "eigenvalue_se": _standard_error(curvature),
+            "gauss_newton": gauss_newton.mean(axis=1),
+            "gradient_projection": (pairs.vectors @ gradient).cpu().numpy(),
             "pair_status": pairs.status,
             "eigenvectors": pairs.vectors[:kept].float().cpu().numpy(),
             **arrays,
@@ -183,7 +181,7 @@ def hessian(
             "which": which,
             "tol": tol,
             "loss": float(losses.double().mean()),
-            "loss_se": float(losses.double().std()) / math.sqrt(frozen.n) if frozen.n > 1 else math.nan,
+            "loss_se": float(_standard_error(losses.double().cpu().numpy())),
             "error_rate": _error_rate(outputs, examples.labels),
             "gradient_norm": float(gradient.norm()),
             "hvps": pairs.hvps,
@@ -221,95 +219,10 @@ def _resolve_which(method: str, which: str | None) -> str:
     return which
 
 
-def _lanczos(
-    H: HessianOperator,
-    top: int,
-    which: str,
-    tol: float,
-    guard: bool,
-    max_products: int | None,
-    seed: int,
-    progress: Progress | None,
-    snapshot: Snapshot | None,
-) -> Eigenpairs:
-    generator = torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1)
-    solver = Lanczos(
-        H,
-        top,
-        which=which,
-        tol=tol,
-        guard=guard,
-        precision=rounding_of(H),
-        max_products=max_products,
-        generator=generator,
-    )
-    if snapshot is not None and (state := snapshot.load()) is not None:
-        solver.load(state)
-    report = _staged(progress, "eigenpairs")
-    while not solver.done:
-        if report is not None:
-            report(solver.converged, top)
-        solver.step()
-        if snapshot is not None:
-            snapshot.offer(solver.state)
-    if report is not None:
-        report(top, top)
-    return settle(solver, strict=False)
-
-
-def _evidence(
-    frozen: Objective,
-    w0: torch.Tensor,
-    pairs: Eigenpairs,
-    gradient: torch.Tensor,
-    progress: Progress | None,
-) -> np.ndarray:
-    """Return, for each pair (k, 3): standard error over examples, Gauss-Newton part, gradient's projection."""
-    rows = np.full((len(pairs.values), 3), np.nan)
-    report = _staged(progress, "evidence")
-    for i, vector in enumerate(pairs.vectors):
-        curvature, gauss_newton = directional_curvature(frozen, w0, vector)
-        spread = float(curvature.double().std()) if frozen.n > 1 else math.nan
-        rows[i] = spread / math.sqrt(frozen.n), float(gauss_newton.double().mean()), float(gradient @ vector)
-        if report is not None:
-            report(i + 1, len(rows))
-    return rows
-
-
-def _density(
-    H: HessianOperator, pairs: Eigenpairs, probes: int, seed: int, progress: Progress | None
-) -> tuple[dict[str, np.ndarray], dict[str, float | int]]:
-    """Return the arrays and the attributes of a spectral density."""
-    found = spectral_density(
-        H,
-        pairs.values,
-        pairs.vectors,
-        pairs.residuals,
-        probes=probes,
-        generator=torch.Generator().manual_seed(stream_key(seed, "density") >> 1),
-        progress=_staged(progress, "density"),
-    )
-    grid, values = found.on_grid()
-    arrays = {
-        "density/grid": grid,
-        "density/values": values,
-        "density/nodes": found.nodes,
-        "density/weights": found.weights,
-    }
-    numbers = {
-        "trace": found.trace.value,
-        "trace_low": found.trace.low,
-        "trace_high": found.trace.high,
-        "frobenius": found.frobenius.value,
-        "frobenius_low": found.frobenius.low,
-        "frobenius_high": found.frobenius.high,
-        "density_kernel_width": found.kernel_width,
-        "density_probes": found.probes,
-        "density_steps": found.steps,
-        "density_deflated": found.deflated,
-        "density_hvps": found.hvps,
-    }
-    return arrays, numbers
+def _standard_error(values: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean over the last axis, the examples; of a single one there is none."""
+    n = values.shape[-1]
+    return values.std(axis=-1, ddof=1) / math.sqrt(n) if n > 1 else np.full(values.shape[:-1], math.nan)
 
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

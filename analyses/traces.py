@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from landscape.analyses.hessian import Snapshot
 from torch import Tensor, nn
 
 from landscape.arguments import check_model, check_outputs, read_integer, read_ladder
@@ -21,7 +20,7 @@ from landscape.geometry import batchnorm_policy
 from landscape.losses import per_example
 from landscape.objective import Batch, Objective
 from landscape.params import ParameterSpace
-from landscape.results import Result, provenance
+from landscape.results import Result, Snapshot, provenance
 
 Progress = Callable[[str, int, int], None]
 MEASURED = (

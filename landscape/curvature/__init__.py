@@ -2,7 +2,7 @@
 
 from .density import Density, Interval, spectral_density
 from .eigenpairs import Eigenpairs, PairStatus, settle, shortfall, top_eigenpairs
-from .evidence import directional_curvature
+from .evidence import curvature_by_example, directional_curvature
 from .lanczos import WHICH, Lanczos
 from .operator import HessianOperator
 from .power import power_eigenpairs
@@ -15,6 +15,7 @@ __all__ = [
     "Interval",
     "Lanczos",
     "PairStatus",
+    "curvature_by_example",
     "directional_curvature",
     "power_eigenpairs",
     "settle",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NotConverged
+from ..results import Snapshot
 from .krylov import SymmetricOperator
 from .lanczos import Lanczos
 
@@ -79,10 +80,13 @@ def top_eigenpairs(
     generator: torch.Generator | None = None,
     strict: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Eigenpairs:
     """Return k extreme eigenpairs of H (P, P) by Lanczos; `tol` bounds each residual over its own |eigenvalue|.
 
-    Raises NotConverged (with the pairs as its `result`) where a pair or the guard fails, unless `strict` is false.
+    `progress` is told between products, when the run is whole; with a `snapshot` it goes on, bit for bit, from where
+    that stands. Raises NotConverged (with the pairs as its `result`) where a pair or the guard fails, unless `strict`
+    is false.
     """
     solver = Lanczos(
         H,
@@ -94,10 +98,15 @@ def top_eigenpairs(
         max_products=max_products,
         generator=generator,
     )
+    if snapshot is not None and (state := snapshot.load()) is not None:
+        solver.load(state)
+    report = progress or (lambda done, total: None)
     while not solver.done:
+        report(solver.converged, k)
         solver.step()
-        if progress is not None:
-            progress(solver.converged, k)
+        if snapshot is not None:
+            snapshot.offer(solver.state)
+    report(solver.converged, k)
     return settle(solver, strict=strict)
 
 

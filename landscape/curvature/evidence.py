@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import jvp
@@ -41,6 +42,18 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
         # Twice as many at once: nothing is kept for a backward pass.
         curvatures, output_terms = zip(*objective.over_batches(both, batches_at_once=2), strict=True)
     return torch.cat(curvatures) + objective.weight_decay * v.square().sum(), torch.cat(output_terms)
+
+
+def curvature_by_example(
+    objective: Objective, w: Tensor, vectors: Tensor, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return v'H_i v (k, n) and v'G_i v (k, n) of every example along each of the vectors (k, P) at w (P,)."""
+    found = np.empty((2, len(vectors), objective.n))
+    for number, vector in enumerate(vectors):
+        found[:, number] = torch.stack(directional_curvature(objective, w, vector)).double().cpu().numpy()
+        if progress is not None:
+            progress(number + 1, len(vectors))
+    return found[0], found[1]
 
 
 def _choose_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) -> Expansion:

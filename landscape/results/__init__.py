@@ -9,7 +9,7 @@ from .kinds import KINDS
 from .provenance import command_line, default_path, provenance, settings_hash
 from .result import Result
 from .schema import SCHEMA_VERSION
-from .snapshots import is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
+from .snapshots import Snapshot, is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
 from .store import read_kind, read_result
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "GrowingResult",
     "Result",
+    "Snapshot",
     "caveats",
     "command_line",
     "default_path",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -22,6 +22,16 @@ from .store import open_to_read, open_to_write, own_dataset
 from .values import jsonable
 
 SNAPSHOT_VERSION = 1
+
+
+class Snapshot(Protocol):
+    """Where an unfinished run is kept: `load` returns its state or None, `offer` says where it stands now."""
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Return the state where a run was left unfinished."""
+
+    def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Take the state now, or let it pass."""
 
 
 def snapshot_path(path: str | Path) -> Path:

@@ -15,11 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from landscape.analyses import hessian as hessian_analysis
 
 from landscape import files
 from landscape.commands import partial
 from landscape.curvature import Lanczos
+from landscape.curvature import evidence as evidence_module
 from landscape.results import read_snapshot
 from tests.commands.runner import SMALL, contents, landscape
 
@@ -146,14 +146,14 @@ def test_an_interruption_after_the_last_step_is_heeded_too(
 def test_interrupted_after_the_solver_it_does_not_solve_again(
     tiny: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evidence = hessian_analysis.directional_curvature
+    evidence = evidence_module.directional_curvature
 
     def interrupted(*args: Any) -> Any:
         send(signal.SIGINT)()
         return evidence(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hessian_analysis, "directional_curvature", interrupted)
+        patch.setattr(evidence_module, "directional_curvature", interrupted)
         assert landscape(*WORDS).code == 130
     monkeypatch.setattr(Lanczos, "step", None)
     assert landscape(*WORDS).code == 0
@@ -261,13 +261,13 @@ def test_a_full_disk_on_the_way_does_not_end_the_run(
 def test_of_two_runs_of_one_command_the_second_finds_what_the_first_has_written(
     tiny: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evidence = hessian_analysis.directional_curvature
+    evidence = evidence_module.directional_curvature
 
     def overtaken(*args: Any) -> Any:
         shutil.copy(measured, "x.h5")
         return evidence(*args)
 
-    monkeypatch.setattr(hessian_analysis, "directional_curvature", overtaken)
+    monkeypatch.setattr(evidence_module, "directional_curvature", overtaken)
     before = measured.read_bytes()
     done = landscape(*WORDS)
     assert (done.code, done.err) == (0, "")
@@ -279,14 +279,14 @@ def test_a_run_overtaken_by_one_of_other_settings_keeps_its_work(
     tiny: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert landscape(*WORDS[:-1], "other.h5", "--seed", "1", "-q").code == 0
-    evidence = hessian_analysis.directional_curvature
+    evidence = evidence_module.directional_curvature
 
     def overtaken(*args: Any) -> Any:
         shutil.copy("other.h5", "x.h5")
         return evidence(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hessian_analysis, "directional_curvature", overtaken)
+        patch.setattr(evidence_module, "directional_curvature", overtaken)
         done = landscape(*WORDS)
     assert done.code == 1 and "x.h5 holds a result of other settings (seed 1 there, 0 asked)" in done.err
     monkeypatch.setattr(Lanczos, "step", None)
@@ -298,12 +298,12 @@ def test_the_snapshot_of_another_run_is_left_to_it(tiny: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         at_product(patch, 12, send(signal.SIGINT))
         landscape(*WORDS[:-1], "other.h5", "--seed", "1")
-    evidence = hessian_analysis.directional_curvature
+    evidence = evidence_module.directional_curvature
 
     def joined(*args: Any) -> Any:
         shutil.copy("other.h5.partial", "x.h5.partial")
         return evidence(*args)
 
-    monkeypatch.setattr(hessian_analysis, "directional_curvature", joined)
+    monkeypatch.setattr(evidence_module, "directional_curvature", joined)
     assert landscape(*WORDS).code == 0
     assert Path("x.h5.partial").read_bytes() == Path("other.h5.partial").read_bytes()

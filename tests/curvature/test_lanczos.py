@@ -280,7 +280,7 @@ def test_products_are_counted_as_they_are_made() -> None:
     seen: list[tuple[int, int]] = []
     pairs = top_eigenpairs(H, 5, generator=seeded(0), progress=lambda done, k: seen.append((done, k)))
     assert H.products == pairs.hvps + pairs.check_hvps and pairs.check_hvps == 5
-    assert len(seen) == pairs.hvps and seen[-1] == (5, 5)
+    assert len(seen) == pairs.hvps + 1 and seen[0] == (0, 5) and seen[-1] == (5, 5)  # before the first and after each
 
 
 def test_the_same_generator_gives_the_same_pairs() -> None:
