@@ -81,7 +81,7 @@ def _split(radii: np.ndarray, t: np.ndarray, humps: np.ndarray, line_hump: float
             f"{prefix}barrier_low": 0.8 * hump[:, 0],
             f"{prefix}barrier_high": 1.3 * hump[:, 0],
             f"{prefix}barrier_over_ends": top - ends.max(1),
-            f"{prefix}barrier_t": np.full(len(radii), 0.5),
+            f"{prefix}barrier_t": np.full((len(radii), 2), 0.5),
         }
     return {
         **arrays,

@@ -33,7 +33,7 @@ def _path(prefix: str, path: str) -> dict[str, Array]:
         f"{prefix}barrier_over_ends": Array(
             _RADII, "float64", "nats", f"highest L(t) less the higher of L(0) and L(1) on {path}"
         ),
-        f"{prefix}barrier_t": optional(_RADII, "1", "where the barrier is: t of the highest rise above the chord"),
+        f"{prefix}barrier_t": optional(("eps", "half"), "1", "t of the highest rise above the chord in each half"),
         f"{prefix}status": Array(_ALONG, "uint8", "code", "what the values are", required=False, codes=_CODES),
         f"{prefix}example_loss": Array(
             (*_ALONG, "n"), "float32", "nats", f"loss of each example on {path}", required=False
@@ -72,6 +72,9 @@ CONNECT = Kind(
         "gradient_norm": optional(("t",), "1", "norm of the gradient on the curve at `curvature_eps`, adversary held"),
         "lambda_1": optional(("t",), "nats", "largest Hessian eigenvalue on the curve at `curvature_eps`"),
         "lambda_1_residual": optional(("t",), "nats", "||Hv - lambda v||: an eigenvalue lies within it"),
+        "plane_points": optional(
+            ("point", "axis"), "1", "control points, ends included, on the plane through both ends and the middle one"
+        ),
         "example_index": Array(("n",), "int64", "1", "index of each example in its split", required=False),
         **_other("train"),
         **_other("test"),
@@ -90,7 +93,9 @@ CONNECT = Kind(
         "curvature_eps": Attribute("number", "radius of gradient_norm and lambda_1, pixel units", required=False),
         "adaptive": Attribute("flag", "whether points were added where the curve turns", required=False),
         "recalibration_examples": Attribute("integer", "examples behind the BatchNorm statistics", required=False),
+        "other_examples": Attribute("integer", "examples of the other split, beside n_examples", required=False),
         "classes": Attribute("integer", "classes of the data", required=False, optional=True),
+        "collapsed": Attribute("flag", "whether a net is a constant classifier", required=False, optional=True),
         "failure": Attribute("text", "what the first failed point said", required=False),
     },
 )

@@ -1,0 +1,102 @@
+"""What a curve between two nets comes to: the ways there, their chords and barriers, for tables and pictures alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UsageError
+from .kinds.surface import FAILED, NOT_FINITE
+from .result import Result
+
+CURVE, LINE = "", "line_"  # how the names of their arrays begin
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way between two nets at E radii, evaluated at T places in growing order; NaN where no value is known.
+
+    t (T,), eps (E,); loss, loss_se, error_rate and its standard error error_se (E, T), in nats and as fractions; whether
+    a value was lost (E, T): not finite, or failed. barrier, barrier_low, barrier_high and over_ends (E,) are as in the
+    file; top_t (E,) is where the mean over all examples rises highest above the chord.
+    """
+
+    t: np.ndarray
+    eps: np.ndarray
+    loss: np.ndarray
+    loss_se: np.ndarray
+    error_rate: np.ndarray
+    error_se: np.ndarray
+    lost: np.ndarray
+    barrier: np.ndarray
+    barrier_low: np.ndarray
+    barrier_high: np.ndarray
+    over_ends: np.ndarray
+    top_t: np.ndarray
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Loss (E, 2) at the two ends, as the way has them: both under its BatchNorm policy."""
+        return self.loss[:, [0, -1]]
+
+    @property
+    def relative(self) -> np.ndarray:
+        """The barrier (E,) as a multiple of the mean loss of the ends."""
+        return self.barrier / self.ends.mean(axis=1)
+
+    def chord(self, rung: int, t: np.ndarray | float) -> np.ndarray:
+        """Return (1 - t) L(0) + t L(1) at places t, at the radius of that number."""
+        first, last = self.ends[rung]
+        return np.asarray((1 - np.asarray(t)) * first + np.asarray(t) * last)
+
+
+def way_of(result: Result, prefix: str = CURVE, *, split: str | None = None) -> Way:
+    """Return a way between the nets of a connect result, on its own split or on another that it has.
+
+    Raises UsageError, naming those there are, for a split that it lacks.
+    """
+    group = group_of(result, split)
+    names = ("loss", "loss_se", "error_rate")
+    order = np.argsort(result.arrays["t"], kind="stable")
+    values = {name: result.arrays[f"{group}{prefix}{name}"][:, order] for name in names}
+    known = np.isfinite(values["loss"])
+    status = result.arrays.get(f"{group}{prefix}status")
+    lost = np.isin(status[:, order], (NOT_FINITE, FAILED)) if status is not None else ~known
+    values = {name: np.where(known, array, np.nan) for name, array in values.items()}
+    t, rate, n = result.arrays["t"][order], values["error_rate"], _examples(result, group)
+    ends = values["loss"][:, [0, -1]]
+    rise = values["loss"] - (ends[:, :1] * (1 - t) + ends[:, 1:] * t)
+    highest = t[np.argmax(np.where(np.isfinite(rise), rise, -np.inf), axis=1)]
+    return Way(
+        t=t,
+        eps=result.arrays["eps"],
+        **values,
+        error_se=np.sqrt(rate * (1 - rate) / n),
+        lost=lost,
+        barrier=result.arrays[f"{group}{prefix}barrier"],
+        barrier_low=result.arrays[f"{group}{prefix}barrier_low"],
+        barrier_high=result.arrays[f"{group}{prefix}barrier_high"],
+        over_ends=result.arrays[f"{group}{prefix}barrier_over_ends"],
+        top_t=highest,
+    )
+
+
+def splits_of(result: Result) -> list[str]:
+    """Return the splits that a connect result has numbers of, its own first."""
+    others = [split for split in ("train", "test") if f"{split}/loss" in result.arrays]
+    return [str(result.attrs.get("split")), *others]
+
+
+def group_of(result: Result, split: str | None) -> str:
+    """Return how the names of a split's arrays begin: with nothing for the result's own, None standing for that."""
+    if split is None or split == result.attrs.get("split"):
+        return ""
+    if f"{split}/loss" not in result.arrays:
+        raise UsageError(f"there is no {split} split in this result, which has {' and '.join(splits_of(result))}")
+    return f"{split}/"
+
+
+def _examples(result: Result, group: str) -> float:
+    count = result.attrs.get("n_examples" if not group else "other_examples")
+    return float(count) if isinstance(count, int) else np.nan
