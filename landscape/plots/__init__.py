@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from ..errors import UsageError
 from ..results.result import Result
+from .connect import draw_barriers, draw_connect
+from .connect_figure import figure_connect
 from .contour import draw_contour
 from .density import draw_density
 from .escape import draw_survival
@@ -19,6 +21,7 @@ from .theory import draw_one_dimensional, draw_phases, figure_one_dimensional, f
 from .traces import draw_schedule, draw_trace, figure_traces
 
 FIGURES: dict[str, Callable[..., PaperFigure]] = {
+    "connect": figure_connect,
     "evaluate": figure_evaluate,
     "hessian": figure_spectrum,
     "surface": figure_surface,
@@ -46,6 +49,8 @@ __all__ = [
     "FIGURES",
     "SINGLE",
     "PaperFigure",
+    "draw_barriers",
+    "draw_connect",
     "draw_contour",
     "draw_density",
     "draw_error_curve",
@@ -59,6 +64,7 @@ __all__ = [
     "draw_survival",
     "draw_trace",
     "drawn_by_landscape",
+    "figure_connect",
     "figure_evaluate",
     "figure_one_dimensional",
     "figure_spectrum",

@@ -149,6 +149,8 @@ def _distinct(results: Sequence[Result], name: str, word: Callable[[Any], str]) 
 
 def _short_spec(spec: Any) -> str:
     """Return a net's or a data set's spec without the sizes that its data gives it."""
+    if isinstance(spec, list):  # of several nets
+        return ", ".join(dict.fromkeys(map(_short_spec, spec)))
     head, _, tail = show(spec).partition(":")
     kept = [part for part in tail.split(",") if part.partition("=")[0] not in ("", "input", "classes")]
     return f"{head}:{','.join(kept)}" if kept else head

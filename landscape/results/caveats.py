@@ -39,6 +39,8 @@ def caveats(result: Result) -> list[str]:
         found += [f"attacks on {len(suspect)} nets may be too weak"] if suspect else []
     if result.kind == "surface":
         found += _of_surface(result)
+    if result.kind == "connect":
+        found += _of_connect(result)
     if result.attrs.get("status") == "partial":
         found.append("unfinished")
     elif result.attrs.get("status") == "not-converged" and not found:
@@ -70,4 +72,18 @@ def _of_surface(result: Result) -> list[str]:
         share = np.nanmax(np.append(arrays["zero_gradient"][attacked], 0))
         if share > ZERO_GRADIENTS:
             found.append(f"no input gradient for up to {100 * share:.0f} % of the examples: the attack may be blind")
+    return found
+
+
+def _of_connect(result: Result) -> list[str]:
+    """Return what is wrong with a curve's values; a part of its arrays may not have been read."""
+    found = []
+    for path in ("", "line_"):
+        status = result.arrays.get(f"{path}status", np.zeros(0))
+        where = " of the line" if path else ""
+        for code, word in ((2, "not finite"), (5, "failed")):
+            if count := int(np.sum(status == code)):
+                found.append(f"{count:,} of {status.size:,} values{where} {word}")
+    if result.attrs.get("curve") != "line" and result.attrs.get("steps") == 0:
+        found.append("control points not trained: the curve is the line")
     return found

@@ -17,9 +17,9 @@ CURVE, LINE = "", "line_"  # how the names of their arrays begin
 class Way:
     """One way between two nets at E radii, evaluated at T places in growing order; NaN where no value is known.
 
-    t (T,), eps (E,); loss, loss_se, error_rate and its standard error error_se (E, T), in nats and as fractions; whether
-    a value was lost (E, T): not finite, or failed. barrier, barrier_low, barrier_high and over_ends (E,) are as in the
-    file; top_t (E,) is where the mean over all examples rises highest above the chord.
+    t (T,), eps (E,); loss, loss_se, error_rate and its standard error error_se (E, T), in nats and as fractions; lost
+    (E, T) says of a value that it was not finite or failed. barrier, barrier_low, barrier_high and over_ends (E,) are
+    as in the file; top_t (E,) is where the mean over all examples rises highest above the chord.
     """
 
     t: np.ndarray

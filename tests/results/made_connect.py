@@ -61,7 +61,8 @@ def connect(
         "control_points_sha256": "ef" * 32,
     }
     for name, value in attrs.items():
-        (arrays if name in arrays or "/" in name or name in _ARRAYS else values)[name] = value
+        of_arrays = name != "status" and (name in arrays or "/" in name or name in _ARRAYS)
+        (arrays if of_arrays else values)[name] = value
     return Result("connect", arrays, values)
 
 
