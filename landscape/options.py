@@ -87,8 +87,11 @@ measured = together(model, data, data_dir, split, n_examples, eps, norm, attack,
 written = together(out, overwrite, volume)
 
 
-def choose_device(text: str) -> str:
-    """Return the device that `auto`, `cpu`, `cuda` or `cuda:i` stands for; raise where it is not there."""
+def choose_device(text: str, *, local: int = 0, local_world: int = 1) -> str:
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:i` stands for; raise where it is not there.
+
+    Of `local_world` processes on a machine each has a CUDA device of its own, that of its number, `local`.
+    """
     import torch
 
     from .errors import LandscapeError
@@ -96,11 +99,22 @@ def choose_device(text: str) -> str:
     if text == "cpu":
         return "cpu"
     if text == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        text = "cuda"
     kind, _, number = text.partition(":")
     if kind != "cuda" or (number and not number.isdecimal()):
         raise UsageError(f"--device {text} is unknown; write auto, cpu, cuda or cuda:1")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if local_world > 1:
+        if number:
+            raise UsageError(f"--device {text} is one device, and {local_world} processes want one each; type cuda")
+        if count < local_world:
+            raise LandscapeError(
+                f"{local_world} processes were started here, and torch sees {count} CUDA devices; "
+                f"give torchrun --nproc-per-node {max(count, 1)}, or --device cpu"
+            )
+        return f"cuda:{local}"
     if int(number or 0) >= count:
         raise LandscapeError(f"--device {text} is not there: torch sees {count} CUDA devices; type --device cpu")
     return text

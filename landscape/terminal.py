@@ -30,13 +30,16 @@ class Interruption(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") -> Iterator[Report]:
+def progress(
+    *, quiet: bool = False, verbose: bool = False, prefix: str = "", patient: bool = False
+) -> Iterator[Report]:
     """Yield `report(stage, done, total)`, which draws a bar with time left, and is where an interruption is heeded.
 
     Ctrl-C or SIGTERM waits for the next report, or the end of the block, and raises Interruption there; a second one
     raises KeyboardInterrupt at once. Where standard error is no terminal there is no bar. `verbose` writes a line for
     each stage as it ends, and each minute of a long one, and all that the library logs, to standard
-    error; without it, the warnings of the library alone.
+    error; without it, the warnings of the library alone. `patient` takes further signals for the first one said again:
+    a launcher passes on what the terminal has sent already.
     """
     bars = Progress(
         TextColumn("{task.description}"),
@@ -56,7 +59,7 @@ def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") ->
 
     stages = _Stages(note if verbose and not quiet else None)
     with (
-        _interruptions() as check,
+        _interruptions(quiet=quiet, patient=patient) as check,
         bars,
         _logged(None if quiet else note, logging.INFO if verbose else logging.WARNING),
     ):
@@ -126,15 +129,17 @@ def _logged(note: Callable[[str], None] | None, level: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interruptions() -> Iterator[Callable[[], None]]:
+def _interruptions(*, quiet: bool = False, patient: bool = False) -> Iterator[Callable[[], None]]:
     heard: list[int] = []
 
     def listen(number: int, frame: FrameType | None) -> None:
-        if heard:
+        if heard and not patient:
             raise KeyboardInterrupt("interrupted at once")
+        if not heard and not quiet:
+            # Not print: the signal may have come in the midst of a print, and a buffer is not to be entered twice.
+            once_more = b"" if patient else b"; once more to stop at once"
+            os.write(2, b"finishing the step in hand" + once_more + b"\n")
         heard.append(number)
-        # Not print: the signal may have come in the midst of a print, and a buffer is not to be entered twice.
-        os.write(2, b"finishing the step in hand; once more to stop at once\n")
 
     def check() -> None:
         if heard:

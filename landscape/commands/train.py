@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import options
-from ..errors import UsageError
+from ..errors import LandscapeError, UsageError
 from ..spec import parse_spec
 from ..terminal import Interruption, print_table, progress, say, say_next
 from ..units import format_eps, parse_eps, parse_number
@@ -181,6 +182,7 @@ def command(
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
         raise UsageError(f"{missing} is missing; such as: {EXAMPLE}")
+    from ..distributed import Lost, found_group, joined, one_voice
     from ..memory import keep_freed_memory
     from ..results import command_line
     from ..training.recipe import Recipe
@@ -199,12 +201,20 @@ def command(
         **settings,
     )
     tracing = Tracing(trace_every or 1, trace_halves, test_every, test_examples, probe_every)
-    place = options.choose_device(device)
+    group = found_group()
+    place = options.choose_device(device, local=group.local, local_world=group.local_world)
+    if not group.leads:
+        logging.getLogger("landscape").setLevel(logging.CRITICAL)  # what the first process logs, all would
+        quiet = True
     if not quiet:
         budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
         say(f"training {model} on {data} at {budget}, {recipe.epochs} epochs")
     try:
-        with progress(quiet=quiet, verbose=verbose) as report:
+        with (
+            one_voice(group),
+            joined(group),
+            progress(quiet=quiet, verbose=verbose, patient=group.world > 1) as report,
+        ):
             finished = run(
                 recipe,
                 model=model,
@@ -221,11 +231,14 @@ def command(
                 device=place,
                 overwrite=overwrite,
                 progress=report,
+                group=group,
             )
     except Interruption as interruption:
         raise Interruption(f"{interruption}; {_left(out, overwrite)}") from interruption
     except KeyboardInterrupt as interruption:  # a second one: the step in hand is lost
         raise KeyboardInterrupt(f"{interruption or 'interrupted at once'}; {_left(out, overwrite)}") from interruption
+    except Lost as error:
+        raise LandscapeError(f"{error}; {_left(out, overwrite)}") from error
     if quiet:
         return
     final = finished.training["final"]

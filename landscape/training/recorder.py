@@ -45,12 +45,19 @@ class Recorder:
         """Say whether the batch of a step gets a row."""
         return step % self.every == 0
 
-    def first_half(self, step: int, logits: Tensor, labels: Tensor) -> list[Tensor] | None:
-        """Return the gradient of the first half of a batch where its row has half-batches; the graph stays whole."""
-        half = len(labels) // 2
+    def first_half(
+        self, step: int, logits: Tensor, labels: Tensor, *, start: int = 0, count: int | None = None
+    ) -> list[Tensor] | None:
+        """Return the gradient of the first half of a batch where its row has half-batches; the graph stays whole.
+
+        Of the share of a batch of `count` that begins at its example `start`: the sum over shares is the gradient. A
+        share behind the half has nothing to add, and goes through the graph with the others all the same.
+        """
+        half = (len(labels) if count is None else count) // 2
         if half == 0 or step % (self.every * self.halves_every) != 0:
             return None
-        loss = F.cross_entropy(logits[:half], labels[:half])
+        mine = min(max(half - start, 0), len(labels))
+        loss = mean_share(logits[:mine], labels[:mine], half)
         return list(torch.autograd.grad(loss, self._parameters, retain_graph=True, materialize_grads=True))
 
     @torch.no_grad()
@@ -103,6 +110,13 @@ class Recorder:
             return np.empty((0, len(_KNOWN) + len(_MEASURED)))
         self._blocks = [np.concatenate(self._blocks)]
         return self._blocks[0]
+
+
+def mean_share(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Return what these examples add to the mean cross-entropy over `count` of them, in nats."""
+    if len(labels) == count:
+        return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, labels, reduction="sum") / count
 
 
 def cheap_halves(recipe: Recipe) -> int:

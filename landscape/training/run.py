@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..data import ImageData, load_data
+from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
 from .accuracy import Progress
 from .final import final_errors
@@ -38,6 +39,7 @@ def run(
     save_every: float = SECONDS_BETWEEN_WRITES,
     command: str = "landscape.training.run",
     progress: Progress | None = None,
+    group: Group = ALONE,
 ) -> TrainingRun:
     """Train the net that a spec names on the data that a spec names, and save it to `out` (NAME.pt, or .safetensors).
 
@@ -50,6 +52,9 @@ def run(
     NAME.resume.pt, and the same call goes on from there: what it writes in the end is what an uninterrupted run writes,
     bit for bit (`resume` insists that there is such a file, `overwrite` begins anew, `force_lr` goes on with another
     learning rate and says so in the `training` entry). No checkpoint holds a time.
+
+    Of a `group` every process makes this call; the first alone judges nets and writes files, and the others return a
+    run without any. A run may go on with another number of processes; the `training` entry then says so.
 
     Raises LandscapeError before any work where a file is in the way, or the unfinished run is one of other settings;
     UsageError for an epoch that the run does not reach; before a file is written, UsageError for what `check_trainable`
@@ -68,26 +73,37 @@ def run(
             "the best epoch is chosen on examples that training does not see, and never on the test split; "
             "give --holdout N too, such as --holdout 1000"
         )
-    resuming = outputs.resume.exists() and not overwrite
-    if not resuming:
+
+    def look() -> bool:
+        resuming = outputs.resume.exists() and not overwrite
         for word, given in (("--resume", resume), ("--force-lr", force_lr is not None)):
-            if given:
+            if given and not resuming:
                 why = "--overwrite begins anew" if overwrite else f"{outputs.resume} is not there"
                 raise LandscapeError(f"{word} goes on with an unfinished run, and {why}; leave {word} out")
-    outputs.check(overwrite=overwrite or resuming)
-    train_data = load_data(data, split="train", data_dir=data_dir, progress=progress)
-    session = Session(
-        recipe.resolved(train_data.spec),
-        model,
-        train_data,
-        _load_test(data, data_dir, progress),
-        outputs,
-        tracing,
-        device=device,
-        overwrite=overwrite,
-        save_every=save_every,
-        command=command,
-        progress=progress,
+        outputs.check(overwrite=overwrite or resuming)
+        return resuming
+
+    def load() -> tuple[ImageData, ImageData | None]:
+        train = load_data(data, split="train", data_dir=data_dir, progress=progress)
+        return train, _load_test(data, data_dir, progress)
+
+    resuming = group.from_first(look)
+    train_data, test_data = group.in_turn(load)
+    session = group.together(
+        lambda: Session(
+            recipe.resolved(train_data.spec),
+            model,
+            train_data,
+            test_data,
+            outputs,
+            tracing,
+            device=device,
+            overwrite=overwrite,
+            save_every=save_every,
+            command=command,
+            progress=progress,
+            group=group,
+        )
     )
     if resuming:
         session.resume(force_lr=force_lr)

@@ -15,6 +15,7 @@ from ..arguments import check_outputs
 from ..attacks import PGD, make_ball
 from ..checkpoint import save_checkpoint
 from ..data import ImageData
+from ..distributed import ALONE, Group, Lost
 from ..errors import LandscapeError, UsageError
 from ..files import sha256_of
 from ..models import build_model
@@ -62,7 +63,9 @@ class Session:
         save_every: float,
         command: str,
         progress: Progress | None,
+        group: Group = ALONE,
     ) -> None:
+        self._group = group
         self._began = self._written = time.monotonic()
         self._save_every, self._cost = save_every, 0.0
         self._recipe, self._outputs, self._progress = recipe, outputs, progress
@@ -76,7 +79,7 @@ class Session:
         self._net, self._model_spec = build_model(
             model, input=train_data.shape, classes=train_data.classes, seed=recipe.seed
         )
-        check_trainable(self._net, learnt, recipe)
+        check_trainable(self._net, learnt, recipe, processes=group.world)
         check_outputs(
             self._net, train_data.images, classes=train_data.classes, name=self._model_spec, data=train_data.spec
         )
@@ -97,6 +100,7 @@ class Session:
             device=device,
             recorder=None if tracing is None else settings.recorder(self._net, steps_per_epoch),
             average=None if recipe.ema is None else Average(self._net, recipe.ema),
+            group=group,
         )
         self._trace_file: TraceFile | None = None
         if outputs.traces is not None:
@@ -130,11 +134,7 @@ class Session:
     def resume(self, *, force_lr: float | None = None) -> None:
         """Go on from NAME.resume.pt; raise LandscapeError, naming the difference, where it is another run's."""
         path = self._outputs.resume
-        saved, state = read_state(path)
-        check_settings(path, saved, self._settings)
-        if self._outputs.out.exists() and not (state["overwrite"] or state["trainer"]["epoch"] == self._recipe.epochs):
-            raise LandscapeError(f"{self._outputs.out} exists and is kept; give --overwrite, or another --out")
-        self._save(self._outputs.epochs[0], overwrite=True)  # the weights that it began with: here they are once more
+        state = self._group.from_first(self._read_state)
         self._trainer.load_state(state["trainer"])
         self._guard.load_state(state["guard"])
         if self._tests is not None:
@@ -144,7 +144,7 @@ class Session:
         self._resumed = self._overwrite = True
         self._saved = self._trainer.step
         lr = next((override["lr"] for override in reversed(self._overrides) if "lr" in override), self._recipe.lr)
-        changed = {name: now for name, now in self._where().items() if now != state["where"][name]}
+        changed = {name: now for name, now in self._where().items() if now != state["where"].get(name, now)}
         if force_lr is not None and force_lr != lr:
             changed["lr"] = lr = force_lr
         if changed:  # from here on the run is not the one that would have been: it says so
@@ -153,12 +153,23 @@ class Session:
         self._recipe = self._trainer.recipe = replace(self._recipe, lr=lr)
         logger.warning("going on from epoch %d, batch %d (%s)", self._trainer.epoch + 1, self._trainer.batch + 1, path)
 
+    def _read_state(self) -> dict[str, Any]:
+        path = self._outputs.resume
+        saved, state = read_state(path)
+        check_settings(path, saved, self._settings)
+        if self._outputs.out.exists() and not (state["overwrite"] or state["trainer"]["epoch"] == self._recipe.epochs):
+            raise LandscapeError(f"{self._outputs.out} exists and is kept; give --overwrite, or another --out")
+        self._save(self._outputs.epochs[0], overwrite=True)  # the weights that it began with: here they are once more
+        return state
+
     def run(self) -> TrainingRun:
         """Train to the end, write what the run has to, and return it."""
         trainer, outputs = self._trainer, self._outputs
-        if not self._resumed:
-            self._write_state()  # first: a run that is killed at once goes on too, and is in nobody's way
-            self._save(outputs.epochs[0])
+        if not self._group.leads:
+            self._group.together(lambda: None)
+            trainer.run(progress=self._progress)
+            return TrainingRun(self._net.eval(), self._training(), [])
+        self._group.together(lambda: None if self._resumed else self._begin())
         try:
             trainer.run(progress=self._progress, before_batch=self._before_batch, on_epoch=self._on_epoch)
             self._test(last=True)
@@ -175,6 +186,10 @@ class Session:
         self._write_traces("complete", final, sha256_of(outputs.out))
         outputs.resume.unlink(missing_ok=True)
         return TrainingRun(self._net, self._training(final=final), outputs.paths)
+
+    def _begin(self) -> None:
+        self._write_state()  # first: a run that is killed at once goes on too, and is in nobody's way
+        self._save(self._outputs.epochs[0])
 
     def _judged(self) -> dict[str, Any]:
         return final_errors(
@@ -245,7 +260,8 @@ class Session:
             tests.judge(self._net, step, self._trainer.eps, progress=self._progress)
 
     def _where(self) -> dict[str, Any]:
-        return {"device": self._trainer.device.type, "torch": str(torch.__version__)}
+        where = {"device": self._trainer.device.type, "torch": str(torch.__version__)}
+        return {**where, "processes": self._group.world}
 
     def _write(self) -> None:
         """Save the run whole, and its traces."""
@@ -290,7 +306,7 @@ class Session:
     def _leave(self, error: BaseException) -> None:
         """Save what an interruption leaves; where nothing was learnt, leave nothing in the way of the next attempt."""
         outputs, trainer = self._outputs, self._trainer
-        if isinstance(error, KeyboardInterrupt) and trainer.whole and trainer.step > 0:
+        if isinstance(error, KeyboardInterrupt | Lost) and trainer.whole and trainer.step > 0:
             self._write()
         elif trainer.history or self._saved:
             self._write_traces("partial")

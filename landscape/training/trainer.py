@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..attacks.twin import Twin
 from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
+from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
 from ..streams import example_streams, stream, stream_key
 from ..units import format_eps
@@ -25,7 +25,7 @@ from .batches import batch_bounds, epoch_order
 from .ema import Average
 from .generators import generator_state, set_generator_state
 from .recipe import Recipe, as_recipe
-from .recorder import Recorder
+from .recorder import Recorder, mean_share
 
 logger = logging.getLogger(__name__)
 
@@ -68,20 +68,27 @@ def train(
     return trainer.history
 
 
-def check_trainable(model: nn.Module, data: ImageData, recipe: Recipe) -> None:
-    """Raise UsageError for a batch that the data or BatchNorm cannot fill, and for a net with nothing to train."""
+def check_trainable(model: nn.Module, data: ImageData, recipe: Recipe, *, processes: int = 1) -> None:
+    """Raise UsageError for a batch that the data, BatchNorm or a process cannot fill, and for nothing to train."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UsageError("the net has no parameter to train; leave requires_grad on for at least one")
     smallest = min(end - start for start, end in batch_bounds(len(data), recipe.batch_size))
     if smallest == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise UsageError("a batch of one example has no variance for BatchNorm; give --batch-size 2 or more")
+    if smallest < processes:
+        which = "a batch" if smallest == recipe.batch_size else "the last batch"
+        raise UsageError(
+            f"{which} has {smallest} examples for {processes} processes; give another --batch-size, or start "
+            f"{smallest} processes or fewer (torchrun --nproc-per-node {smallest})"
+        )
 
 
 class Trainer:
     """A run in progress: the net, its optimiser, and how far they have come.
 
     `epoch` epochs are done, and `batch` batches of the next. While `whole` is true, `state` holds all that the rest of
-    the run depends on; it is false in the midst of an update.
+    the run depends on; it is false in the midst of an update. Of a `group`, each process has its own of everything and
+    takes its share of every batch: after each update all of them hold the same.
     """
 
     def __init__(
@@ -93,7 +100,9 @@ class Trainer:
         device: str | torch.device,
         recorder: Recorder | None = None,
         average: Average | None = None,
+        group: Group = ALONE,
     ) -> None:
+        self.group = group
         self.model, self.recipe, self.device = model.to(device), recipe, torch.device(device)
         self.bounds = batch_bounds(len(data), recipe.batch_size)
         self.optimizer = _make_optimizer(model, recipe)
@@ -133,24 +142,26 @@ class Trainer:
         before_batch: Callable[[], None] | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> None:
-        """Train to the end; `before_batch` and `on_epoch` are called with the net in train mode and the run whole."""
+        """Train to the end; `before_batch` and `on_epoch` are called with the net in train mode and the run whole.
+
+        What one process of a group is called to do, and what it raises there, stops all of them at the same batch.
+        """
+        together = self.group.together
         with full_precision(), in_mode(self.model, training=True):
             while self.epoch < self.recipe.epochs:
                 with _seeded(self.recipe.seed, f"net/epoch{self.epoch}", self.device):
                     self._begin_epoch()
                     try:
                         while self.batch < len(self.bounds):
-                            if before_batch is not None:
-                                before_batch()
+                            together(before_batch or _nothing)
                             self._advance()
                             if progress is not None:
-                                progress("training", self.step, self.steps)
+                                together(partial(progress, "training", self.step, self.steps))
                     except BaseException:  # whoever saves what is left finds the generators as they are here
                         self._generators = generator_state(self._flips, self.device)
                         raise
                 record = self._end_epoch()
-                if on_epoch is not None:
-                    on_epoch(record)
+                together(_nothing if on_epoch is None else partial(on_epoch, record))
                 self.whole = False
                 self.history.append(record)
                 self.epoch, self.batch, self._checked = self.epoch + 1, 0, 0
@@ -221,44 +232,52 @@ class Trainer:
 
     def _advance(self) -> None:
         """Learn from the next batch."""
-        recipe, step = self.recipe, self.step
+        recipe, step, group = self.recipe, self.step, self.group
         eps, lr = recipe.at(self.epoch + self.batch / len(self.bounds))
         start, end = self.bounds[self.batch]
+        count, own = end - start, group.share(end - start)
         rows = self._order[start:end]
         index = torch.from_numpy(rows).to(self.device)
         self.whole = False
+        if not group.leads:  # dropout's draws: its own, and the same after a resumption
+            _seed(recipe.seed, f"net/epoch{self.epoch}/batch{self.batch}/process{group.rank}", self.device)
         x, y = self._images[index], self._labels[index]
-        if recipe.augment:
+        if recipe.augment:  # all of the batch in every process: the draws are one stream
             x = random_crop_flip(x, self._flips)
-        x = to_unit(x, device=self.device, dtype=self._dtype)
+        x, y = to_unit(x[own], device=self.device, dtype=self._dtype), y[own]
         if eps > 0:
-            noise = partial(_starts, recipe.seed, self.epoch, rows)
+            noise = partial(_starts, recipe.seed, self.epoch, rows[own])
             x = recipe.attack_at(eps)(self._twin.network(x), x, y, noise=noise)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = lr
         self.optimizer.zero_grad()
         half_precision = (
             torch.autocast(self.device.type, torch.bfloat16) if recipe.precision == "bf16" else contextlib.nullcontext()
         )
-        with half_precision:
+        with half_precision, group.synchronised(self.model):
             logits = self.model(x)
         logits = logits.to(self._dtype)
-        loss = F.cross_entropy(logits, y)
+        loss = mean_share(logits, y, count)
         recorder = self.recorder if self.recorder is not None and self.recorder.wants(step) else None
-        half = None if recorder is None else recorder.first_half(step, logits, y)
+        half = None if recorder is None else recorder.first_half(step, logits, y, start=own.start, count=count)
         loss.backward()
         loss, wrong = loss.detach(), (logits.detach().argmax(1) != y).sum()
+        if group.world > 1:
+            gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
+            sums = [loss, wrong.to(loss), *gradients, *(half or [])]
+            group.sum(sums)
+            wrong = sums[1]
         if recorder is not None:
-            recorder.record(step, loss=loss, wrong=wrong, count=len(rows), eps=eps, lr=lr, half=half)
+            recorder.record(step, loss=loss, wrong=wrong, count=count, eps=eps, lr=lr, half=half)
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
-        self._losses[self.batch] = loss * len(rows)
+        self._losses[self.batch] = loss * count
         self._wrong[self.batch] = wrong
         self.batch += 1
         self.whole = True
         if self.batch == len(self.bounds) or self.batch % _CHECK_EVERY == 0:
-            self.check()
+            group.together(self.check)
 
     def _end_epoch(self) -> dict[str, Any]:
         n = len(self._labels)
@@ -267,6 +286,10 @@ class Trainer:
         told, done, epochs = format_eps(eps), self.epoch + 1, self.recipe.epochs
         logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", done, epochs, told, loss, 100 * error)
         return {"epoch": done, "eps": eps, "lr": lr, "loss": loss, "error": error}
+
+
+def _nothing() -> None:
+    """Do what a process does while another one works."""
 
 
 def _starts(seed: int, epoch: int, rows: np.ndarray, restart: int) -> list[np.random.Generator]:
@@ -284,11 +307,14 @@ def _make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 @contextlib.contextmanager
 def _seeded(seed: int, name: str, device: torch.device) -> Iterator[None]:
     # Dropout and its like draw from the global generators: they get this run's stream, and the caller's state back.
-    on_cuda = device.type == "cuda"
-    key = stream_key(seed, name)
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
-        torch.default_generator.manual_seed(key)  # torch.manual_seed would reach devices that this run does not use
-        if on_cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(key)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        _seed(seed, name, device)
         yield
+
+
+def _seed(seed: int, name: str, device: torch.device) -> None:
+    key = stream_key(seed, name)
+    torch.default_generator.manual_seed(key)  # torch.manual_seed would reach devices that this run does not use
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(key)
