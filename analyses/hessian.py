@@ -107,9 +107,8 @@ def hessian(
     )
     top = min(DEFAULT_TOP, objective.n_parameters) if top is None else read_integer("top", top, least=1)
     if top > objective.n_parameters:
-        raise UsageError(
-            f"top = {top}; there are {objective.n_parameters:,} parameters: give --top 1 or more, up to that"
-        )
+        size, most = objective.n_parameters, f"1 to {objective.n_parameters}" if objective.n_parameters > 1 else "1"
+        raise UsageError(f"top = {top} of a Hessian that is {size} x {size}; give --top {most}")
     frozen = objective.freeze(progress=_staged(progress, "attack"))
     w0 = frozen.w0
     outputs, losses = frozen.outputs(w0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def command(
     _check(checkpoints, out, per_layer, settings)
     from ..checkpoint import resolve_checkpoint
     from .hessian_table import show_layers
-    from .measurement import Request, layer_patterns, measure
+    from .measurement import Request, layer_requests, measure
 
     for source in checkpoints:
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
@@ -81,10 +80,9 @@ def command(
     code = 0
     written = []
     for source in checkpoints:
-        blocks = layer_patterns(source, request) if per_layer else {"": request.params}
+        blocks = layer_requests(source, request) if per_layer else {"": request}
         found = {}
-        for layer, params in blocks.items():
-            block = replace(request, params=params)
+        for layer, block in blocks.items():
             path, found[layer] = measure(source, block, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)
             written.append(path)
         code = max([code, *(NOT_CONVERGED for result in found.values() if result.attrs["status"] != "complete")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -142,10 +142,15 @@ def measure(
     return path, result
 
 
-def layer_patterns(source: str, request: Request) -> dict[str, str]:
-    """Return the pattern of each layer's parameters, by the layer's name."""
+def layer_requests(source: str, request: Request) -> dict[str, Request]:
+    """Return what to measure of each layer, by its name: its own block, and no more eigenpairs than that has."""
     with progress(quiet=True, verbose=False, prefix="") as report:
-        return layers(_plan(source, request, report).subject.model)
+        model = _plan(source, request, report).subject.model
+    found = {}
+    for layer, pattern in layers(model).items():
+        top = request.top and min(request.top, ParameterSpace(model, pattern).n_parameters)
+        found[layer] = replace(request, params=pattern, top=top)
+    return found
 
 
 def _plan(source: str, request: Request, report: Report) -> Plan:

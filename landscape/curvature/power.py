@@ -78,6 +78,8 @@ def power_eigenpairs(
     found = torch.stack([torch.cat([piece.reshape(-1) for piece in vectors[i]]) for i in order]).to(torch.float64)
     if not torch.isfinite(found).all():
         raise LandscapeError("PyHessian returned vectors that are not finite; try --method lanczos")
+    if not found.norm(dim=1).all():  # where Hv is zero it divides by no more than its 1e-6
+        raise LandscapeError("PyHessian returned a vector of length zero, as where Hv = 0; try --method lanczos")
     return check_pairs(
         H,
         np.array(values, dtype=np.float64)[order],

@@ -209,7 +209,7 @@ def test_weights_that_are_not_numbers(digits: ImageData) -> None:
     [
         ({"n_examples": 1438}, "n-examples = 1438"),
         ({"top": 0}, "top = 0"),
-        ({"top": 311}, "310 parameters"),
+        ({"top": 311}, "310 x 310; give --top 1 to 310"),
         ({"eps": 4.0}, "4/255"),
         ({"eps": -1.0}, "no radius"),
         ({"tol": 0.0}, "tol = 0"),
