@@ -18,7 +18,7 @@ from ..curvature.density import PROBES
 from ..data import select
 from ..files import check_writable, sha256_of
 from ..geometry import batchnorm_policy
-from ..memory import peak_bytes
+from ..memory import keep_freed_memory, peak_bytes
 from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path
 from ..spec import load_callable, parse_spec
@@ -164,6 +164,7 @@ def _plan(source: str, request: Request, report: Report) -> Plan:
 
 def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     request = plan.request
+    keep_freed_memory()  # 14 % of the CPU time of a LeNet's eigenpairs
 
     def compute(partial: Partial) -> Result:
         with warnings.catch_warnings():
