@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Network = Callable[[Tensor], Tensor]
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -42,19 +44,45 @@ def detached(model: nn.Module) -> Network:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Keep TF32 and autotuned kernels out of float32 arithmetic; put the settings back afterwards.
+    """Keep TF32, bfloat16 and autotuned kernels out of float32 arithmetic; put the settings back afterwards.
 
-    A product rounded to TF32 cannot certify a residual of 1e-3, and cuDNN takes TF32 by default.
+    A product rounded to TF32 cannot certify a residual of 1e-3, and cuDNN takes TF32 by default. torch has an older
+    switch for all of it and a newer one for each operation, and refuses to read the one where the other disagrees.
     """
-    matmul = torch.get_float32_matmul_precision()
+    cudnn, operations = torch.backends.cudnn, _operations()
+    before = [operation.fp32_precision for operation in operations]
+    matmul, convolution = _read(torch.get_float32_matmul_precision), _read(lambda: cudnn.allow_tf32)
+    kernels = cudnn.benchmark, cudnn.deterministic
     torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+    cudnn.benchmark, cudnn.deterministic = False, True
+    for operation in operations:  # last: an operation without a setting of its own would take that of its backend
+        operation.fp32_precision = "ieee"
     try:
-        with torch.backends.cudnn.flags(
-            enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
-        ):
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(matmul)
+        cudnn.benchmark, cudnn.deterministic = kernels
+        if matmul is not None:
+            torch.set_float32_matmul_precision(matmul)
+        if convolution is not None:
+            cudnn.allow_tf32 = convolution
+        for operation, setting in zip(operations, before, strict=True):
+            operation.fp32_precision = "none"  # it had none of its own, if that gives what it was
+            if operation.fp32_precision != setting:
+                operation.fp32_precision = setting
+
+
+def _operations() -> tuple[Any, ...]:
+    """Return where torch keeps the precision of float32 arithmetic, operation by operation."""
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    return (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
+
+
+def _read(setting: Callable[[], T]) -> T | None:
+    try:
+        return setting()
+    except RuntimeError:  # the newer switches say something else
+        return None
 
 
 @contextlib.contextmanager

@@ -232,7 +232,7 @@ class Objective:
         network = self.network(w)
         found: list[Tensor] = []
         done = 0
-        with evaluating(self.model):
+        with evaluating(self.model), full_precision():
             for images in self.over_batches(lambda batch: self.adversarial(batch, network).images):
                 found.append(images)
                 done += len(images)

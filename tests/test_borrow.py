@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -62,3 +67,78 @@ def test_full_precision_is_lent_too() -> None:
         assert torch.backends.cudnn.allow_tf32 == before[1]
     finally:
         torch.set_float32_matmul_precision(before[0])
+
+
+def precision_settings() -> dict[str, object]:
+    """Return every switch of float32 precision that torch has, the newer ones by operation; None: not to be read."""
+    backends = torch.backends
+    switches = {
+        "generic": backends,
+        "cuda.matmul": backends.cuda.matmul,
+        "cudnn": backends.cudnn,
+        "cudnn.conv": backends.cudnn.conv,
+        "cudnn.rnn": backends.cudnn.rnn,
+        "mkldnn": backends.mkldnn,
+        "mkldnn.matmul": backends.mkldnn.matmul,
+        "mkldnn.conv": backends.mkldnn.conv,
+        "mkldnn.rnn": backends.mkldnn.rnn,
+    }
+    found: dict[str, object] = {name: switch.fp32_precision for name, switch in switches.items()}
+    for name, read in (("older matmul", torch.get_float32_matmul_precision), ("older conv", _allow_tf32)):
+        try:
+            found[name] = read()
+        except RuntimeError:
+            found[name] = None
+    return found
+
+
+def _allow_tf32() -> bool:
+    return torch.backends.cudnn.allow_tf32
+
+
+# Each turns float32 arithmetic down in one of torch's ways; the settings are the process's, so each has its own.
+TURNED_DOWN = [
+    "pass",
+    "torch.set_float32_matmul_precision('high')",
+    "torch.set_float32_matmul_precision('medium')",
+    "torch.backends.cuda.matmul.allow_tf32 = True",
+    "torch.backends.cudnn.allow_tf32 = False",
+    "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    "torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+    "torch.backends.mkldnn.conv.fp32_precision = 'bf16'",
+    "torch.backends.mkldnn.fp32_precision = 'bf16'",
+    "torch.backends.fp32_precision = 'tf32'",
+    "torch.backends.fp32_precision = 'tf32'; torch.backends.cuda.matmul.fp32_precision = 'ieee'",
+]
+
+
+def test_no_switch_of_float32_precision_is_left_on_or_changed() -> None:
+    """All in one child process, each setting undone by the next one's beginning."""
+    code = (
+        "import json, torch\n"
+        "from landscape.borrow import _operations, full_precision\n"
+        "from tests.test_borrow import TURNED_DOWN, precision_settings\n"
+        "wrong = []\n"
+        "for setting in TURNED_DOWN:\n"
+        "    torch.backends.fp32_precision = torch.backends.mkldnn.fp32_precision = 'none'\n"
+        "    torch.set_float32_matmul_precision('highest')\n"
+        "    torch.backends.cudnn.allow_tf32 = True\n"
+        "    for operation in _operations():\n"
+        "        operation.fp32_precision = 'none'\n"
+        "    torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = 'tf32'\n"
+        "    exec(setting)\n"
+        "    before = precision_settings()\n"
+        "    with full_precision(), full_precision():\n"
+        "        inside = precision_settings()\n"
+        "        torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32\n"
+        "    low = [name for name in inside if '.' in name and inside[name] != 'ieee']\n"
+        "    if low or precision_settings() != before:\n"
+        "        wrong.append([setting, low, before, precision_settings()])\n"
+        "print(json.dumps(wrong))\n"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
