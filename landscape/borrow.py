@@ -74,8 +74,9 @@ def full_precision() -> Iterator[None]:
 
 def _operations() -> tuple[Any, ...]:
     """Return where torch keeps the precision of float32 arithmetic, operation by operation."""
-    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
-    return (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
+    backends: Any = torch.backends  # not all of them are in torch's own types
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    return (backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
 
 
 def _read(setting: Callable[[], T]) -> T | None:

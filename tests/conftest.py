@@ -80,3 +80,13 @@ def real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         if REAL_DATA is None:
             pytest.skip("needs LANDSCAPE_DATA, the folder that holds MNIST and CIFAR-10")
         monkeypatch.setenv("LANDSCAPE_DATA", REAL_DATA)
+
+
+@pytest.fixture(autouse=True)
+def cuda(request: pytest.FixtureRequest) -> None:
+    """Skip the tests marked cuda where there is no CUDA device."""
+    if request.node.get_closest_marker("cuda"):
+        import torch  # not before the settings above
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..borrow import evaluating, full_precision, twice_differentiable
+from ..capture import Replayed, recorder_for, running
 from ..errors import LandscapeError, UsageError
 from ..memory import SavedBytes, available_bytes, out_of_memory
 from ..objective import Batch, Objective
@@ -59,6 +62,8 @@ class HessianOperator:
         self._keep_graphs = keep_graphs
         self._batch_size = batch_size
         self._graphs: dict[int, _Graph] = {}
+        self._recorder = recorder_for(self.device)
+        self._replayed = Replayed(partial(_product, self.objective, self._graphs), self._recorder)
         self._planned = False
         self._n_kept = 0
 
@@ -109,30 +114,22 @@ class HessianOperator:
     def _multiply(self, rows: Tensor) -> Tensor:
         self._plan()
         totals = self.objective.weight_decay * rows
-        with evaluating(self.objective.model), full_precision(), twice_differentiable():
+        all_kept = self._n_kept >= self.n_batches
+        with evaluating(self.objective.model), full_precision(), twice_differentiable(), running(self._recorder):
             for number, batch in enumerate(self.objective.batches(self.batch_size)):
                 graph = self._graphs.get(number)
                 if graph is None:
                     graph = self._build(batch)
                     if number < self._n_kept:
                         self._graphs[number] = graph
-                for total, row in zip(totals, rows, strict=True):
-                    total += self._second_backward(graph, row)
+                for total, row in zip(totals, rows, strict=True) if not all_kept else ():
+                    total += _second_backward(self.objective, graph, row)
+            for total, row in zip(totals, rows, strict=True) if all_kept else ():
+                total.copy_(self._replayed(row))
         return totals
 
     def _build(self, batch: Batch) -> _Graph:
         return _Graph(*self.objective.first_backward(self.w, batch, create_graph=True))
-
-    def _second_backward(self, graph: _Graph, row: Tensor) -> Tensor:
-        # A parameter that the loss does not use, or uses linearly, has a gradient without a graph: no curvature.
-        pairs = [
-            (g, v) for g, v in zip(graph.gradients, self.objective.space.split(row), strict=True) if g.requires_grad
-        ]
-        if not pairs:
-            return torch.zeros_like(row)
-        gradients, vectors = zip(*pairs, strict=True)
-        pieces = torch.autograd.grad(gradients, graph.leaves, vectors, retain_graph=True, materialize_grads=True)
-        return torch.cat([piece.reshape(-1) for piece in pieces])
 
     def _plan(self) -> None:
         if self._planned:
@@ -166,7 +163,7 @@ class HessianOperator:
         return saved.total
 
     def _shrink(self) -> None:
-        self._graphs.clear()
+        self.release()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if not self._planned:  # not even the graph that was to be measured: no plan but small batches, none kept
@@ -186,6 +183,7 @@ class HessianOperator:
     def release(self) -> None:
         """Let the kept graphs go; the next product builds them again."""
         self._graphs.clear()
+        self._replayed = Replayed(partial(_product, self.objective, self._graphs), self._recorder)
 
     def to_scipy(self) -> LinearOperator:
         """Return H as a SciPy LinearOperator, float64 outside, the objective's precision inside."""
@@ -197,3 +195,21 @@ class HessianOperator:
 
         # ARPACK wants float64; products stay in the objective's precision.
         return LinearOperator(self.shape, matvec=lambda v: multiply(v.reshape(-1)), matmat=multiply, dtype=np.float64)
+
+
+def _product(objective: Objective, graphs: Mapping[int, _Graph], row: Tensor) -> Tensor:
+    """Return the product (P,) with one vector (P,) through the graphs of all batches, in their order."""
+    total = objective.weight_decay * row
+    for number in range(len(graphs)):
+        total += _second_backward(objective, graphs[number], row)
+    return total
+
+
+def _second_backward(objective: Objective, graph: _Graph, row: Tensor) -> Tensor:
+    # A parameter that the loss does not use, or uses linearly, has a gradient without a graph: no curvature.
+    pairs = [(g, v) for g, v in zip(graph.gradients, objective.space.split(row), strict=True) if g.requires_grad]
+    if not pairs:
+        return torch.zeros_like(row)
+    gradients, vectors = zip(*pairs, strict=True)
+    pieces = torch.autograd.grad(gradients, graph.leaves, vectors, retain_graph=True, materialize_grads=True)
+    return torch.cat([piece.reshape(-1) for piece in pieces])
