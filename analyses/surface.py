@@ -42,7 +42,7 @@ from landscape.surfaces import (
     scan,
 )
 from landscape.surfaces.audit import EXAMPLES
-from landscape.training.accuracy import Outcome, collapsed
+from landscape.training.accuracy import constant_on
 
 Progress = Callable[[str, int, int], None]
 
@@ -200,7 +200,7 @@ def surface(
             **({"landmarks": [mark.name for mark in landmarks], "landmarks_joined": joined} if landmarks else {}),
             **({"failure": scanned.failure} if scanned.failure else {}),
             "classes": data.classes,
-            "collapsed": _collapsed(objective),
+            "collapsed": constant_on(objective),
             "wall_seconds": time.perf_counter() - began,
         },
     )
@@ -311,15 +311,6 @@ def eigenvector_directions(result: Result, count: int) -> Directions:
             f"the Hessian result holds {len(vectors)} eigenvector; top{count} needs {count}: give --top {count}"
         )
     return unit_directions(torch.from_numpy(vectors[:count]), [f"eigenvector {k}" for k in np.arange(1, count + 1)])
-
-
-def _collapsed(objective: Objective) -> bool | None:
-    if objective.labels.dim() != 1:
-        return None
-    outputs, losses = objective.outputs()
-    if outputs.dim() != 2:
-        return None
-    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), objective.labels.cpu()))
 
 
 def _padded(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -54,23 +54,28 @@ def random_directions(
     BatchNorm) stay where they are, as in that paper's figures; with `perturb_1d` they move, scaled as a whole. What is
     drawn for direction i is a function of (seed, i) and the shapes alone.
     """
-    rows = []
-    for number in range(count):
-        normal = stream(seed, f"direction{number}")
-        drawn = torch.from_numpy(normal.standard_normal(space.n_parameters)).to(w)
-        pieces = []
-        for piece, weight in zip(space.split(drawn), space.split(w), strict=True):
-            if weight.dim() > 1:
-                norms = piece.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1)
-                scale = (norms[1] / norms[0]).view(-1, *[1] * (weight.dim() - 1))
-            else:
-                scale = weight.norm() / piece.norm() if perturb_1d else torch.zeros((), dtype=w.dtype, device=w.device)
-            pieces.append((piece * scale).reshape(-1))
-        rows.append(torch.cat(pieces))
-    if not bool(torch.stack(rows).any(dim=1).all()):
-        raise UsageError("every weight that a random direction would move is zero; give other directions (--dirs top2)")
+    rows = torch.stack([random_direction(space, w, i, seed=seed, perturb_1d=perturb_1d) for i in range(count)])
     names = tuple(f"random direction {number} (seed {seed})" for number in range(count))
-    return Directions(torch.stack(rows), names, FILTERS)
+    return Directions(rows, names, FILTERS)
+
+
+def random_direction(
+    space: ParameterSpace, w: Tensor, number: int, *, seed: int = 0, perturb_1d: bool = False
+) -> Tensor:
+    """Return the `number`-th of the directions (P,) that `random_directions` describes."""
+    drawn = torch.from_numpy(stream(seed, f"direction{number}").standard_normal(space.n_parameters)).to(w)
+    pieces = []
+    for piece, weight in zip(space.split(drawn), space.split(w), strict=True):
+        if weight.dim() > 1:
+            norms = piece.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1)
+            scale = (norms[1] / norms[0]).view(-1, *[1] * (weight.dim() - 1))
+        else:
+            scale = weight.norm() / piece.norm() if perturb_1d else torch.zeros((), dtype=w.dtype, device=w.device)
+        pieces.append((piece * scale).reshape(-1))
+    direction = torch.cat(pieces)
+    if not bool(direction.any()):
+        raise UsageError("every weight that a random direction would move is zero; give other directions (--dirs top2)")
+    return direction
 
 
 def directions_through(points: Tensor, names: Sequence[str]) -> Directions:

@@ -14,6 +14,7 @@ from ..attacks import PGD
 from ..borrow import evaluating, full_precision
 from ..data import ImageData, select, to_unit
 from ..losses import cross_entropy
+from ..objective import Objective
 from ..streams import example_streams
 
 Progress = Callable[[str, int, int], None]
@@ -93,6 +94,19 @@ def collapsed(outcome: Outcome, *, tolerance: float = 3e-3) -> bool:
     shares = torch.bincount(outcome.labels).double() / len(outcome.labels)
     entropy = -torch.special.xlogy(shares, shares).sum().item()
     return len(outcome.predictions.unique()) == 1 or abs(outcome.loss - entropy) <= tolerance
+
+
+def constant_on(objective: Objective) -> bool | None:
+    """Return whether the net of an objective is a constant classifier on its examples, unattacked.
+
+    None where that has no meaning: outputs that are not (n, K) logits, labels that are no classes.
+    """
+    if objective.labels.dim() != 1:
+        return None
+    outputs, losses = objective.outputs()
+    if outputs.dim() != 2:
+        return None
+    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), objective.labels.cpu()))
 
 
 def _starts(seed: int, indices: np.ndarray, restart: int) -> list[np.random.Generator]:

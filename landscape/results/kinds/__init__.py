@@ -9,6 +9,7 @@ from .connect import CONNECT
 from .declare import COMMON, TEXT, Array, Attribute, Kind
 from .evaluate import EVALUATE
 from .hessian import HESSIAN
+from .sharpness import SHARPNESS
 from .surface import SURFACE
 from .theory import THEORY
 from .traces import TRACES
@@ -17,6 +18,7 @@ KINDS: dict[str, Kind] = {
     "connect": CONNECT,
     "evaluate": EVALUATE,
     "hessian": HESSIAN,
+    "sharpness": SHARPNESS,
     "surface": SURFACE,
     "theory": THEORY,
     "traces": TRACES,
