@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from landscape.analyses.hessian import Snapshot
 from torch import Tensor, nn
 
 from landscape.arguments import check_model, check_outputs, read_integer, read_ladder, read_positive
@@ -30,7 +29,7 @@ from landscape.geometry import batchnorm_policy
 from landscape.geometry.directions import random_direction
 from landscape.losses import Loss, cross_entropy
 from landscape.objective import Objective
-from landscape.results import Result, provenance
+from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
 from landscape.streams import stream_key
 from landscape.surfaces import Ladder

@@ -39,6 +39,7 @@ _NAMES = {
     "load_data": "data",
     "load_model": "checkpoint",
     "save_checkpoint": "checkpoint",
+    "sharpness": "analyses.sharpness",
     "surface": "analyses.surface",
     "top_eigenpairs": "curvature",
     "traces": "analyses.traces",
@@ -64,6 +65,7 @@ __all__ = [
     "load_data",
     "load_model",
     "save_checkpoint",
+    "sharpness",
     "surface",
     "top_eigenpairs",
     "traces",
@@ -73,6 +75,7 @@ __all__ = [
 if TYPE_CHECKING:
     from landscape.analyses.evaluate import evaluate
     from landscape.analyses.hessian import hessian
+    from landscape.analyses.sharpness import sharpness
     from landscape.analyses.surface import surface
     from landscape.analyses.theory import linear_theory
     from landscape.analyses.traces import traces

@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "Take the tour: Hessians of a robust net and its non-robust twin, drawn.",
     "train": "Train a net adversarially and save its checkpoints.",
     "hessian": "Top Hessian eigenpairs of a checkpoint, each with its evidence.",
+    "sharpness": "How sharp nets are: curvature and relative flatness over radii, compared over seeds.",
     "surface": "Loss and error on a line or a plane in weight space, clean and attacked.",
     "evaluate": "Clean and robust error of checkpoints, or of an ensemble, under PGD, APGD and Square.",
     "traces": "Loss, full gradient and distance along a run's checkpoints, at several radii.",

@@ -15,6 +15,7 @@ from ..spec import nearest
 from ..units import format_eps
 from .kinds.surface import EVALUATED, INTERPOLATED
 from .result import Result
+from .sharpness_quantities import SHARPNESS_MEASURES, is_rise, of_sharpness
 from .store import read_result
 
 Measured = tuple[float, np.ndarray | None, float]  # the number, its parts (N,) by example, its standard error
@@ -32,6 +33,7 @@ MEASURES: dict[str, dict[str, tuple[str, str]]] = {
         "loss": ("loss at the weights", "nats"),
         "rise/loss": ("mean rise over the loss at the net", "1"),
     },
+    "sharpness": SHARPNESS_MEASURES,
     "evaluate": {"worst_case": ("error under the worst of all attacks", "1"), "ATTACK": ("error under ATTACK", "1")},
 }
 _ANGLES = 96  # of the circle that --at asks for
@@ -56,8 +58,9 @@ class Choice:
         kind = results[0].kind
         known = MEASURES[kind]
         quantity = quantity or next(iter(known))
-        if at is not None and (kind != "surface" or quantity not in _RISES):
-            raise UsageError("--at is a radius around the net: for surfaces and their rise; leave it out")
+        rises = (kind == "surface" and quantity in _RISES) or (kind == "sharpness" and is_rise(quantity))
+        if at is not None and not rises:
+            raise UsageError("--at is a radius around the net: for the rises of surfaces and sharpness; leave it out")
         if at is not None and not 0 < at < math.inf:
             raise UsageError(f"--at {at:g} is no radius; give a positive one, in the units of the surface's axes")
         words, unit = known.get(quantity, ("", ""))
@@ -69,8 +72,10 @@ class Choice:
             words, unit = f"error, {quantity}", "1"
         elif quantity not in known:
             raise UsageError(f"{kind} results have no quantity {quantity!r}; {nearest(quantity, known)}")
-        if kind == "surface" and quantity in _RISES:
+        if kind == "surface" and rises:
             words += f" at radius {at:g}" if at is not None else " over the range"
+        elif rises:
+            words += f" of {at:g}" if at is not None else " of the middle radius"
         return cls(kind, quantity, words, unit, at)
 
     @property
@@ -86,7 +91,7 @@ def chosen_eps(result: Result, eps: float | None) -> float:
 
     Raises UsageError where a ladder has no such radius.
     """
-    if result.kind != "surface":
+    if "eps" not in result.arrays:  # no ladder
         own = float(str(result.attrs["eps"]))
         if eps is not None and not math.isclose(own, eps, rel_tol=1e-9, abs_tol=1e-12):
             raise UsageError(f"--eps {format_eps(eps)} was asked, and a file is of eps {format_eps(own)}; leave it out")
@@ -98,7 +103,7 @@ def chosen_eps(result: Result, eps: float | None) -> float:
     rung = int(np.argmin(np.abs(ladder - wanted))) if math.isfinite(wanted) else 0
     if not math.isclose(ladder[rung], wanted, rel_tol=1e-9, abs_tol=1e-12):
         there = ", ".join(map(format_eps, ladder))
-        raise UsageError(f"a surface has eps {there}, and not {format_eps(wanted)}; give --eps, one that all have")
+        raise UsageError(f"a {result.kind} result has eps {there}, and not {format_eps(wanted)}; give --eps, one that all have")
     return float(ladder[rung])
 
 
@@ -134,6 +139,9 @@ def measure(path: Path, result: Result, eps: float, choice: Choice, row: int) ->
         return _of_evaluation(result, choice, row)
     if choice.kind == "surface":
         return _of_surface(path, result, eps, choice)
+    if choice.kind == "sharpness":
+        value, error = of_sharpness(path, result, _rung(result, eps), choice.quantity, choice.at)
+        return value, None, error
     return _of_hessian(path, result, choice)
 
 
