@@ -130,7 +130,7 @@ def sharpness(
         done += 1
 
     for number, pgd in enumerate(attacks):
-        place = _Place(clean, objective(pgd), pgd, seed=seed, probes=probes, tol=tol)
+        place = _Place(clean, objective(pgd), pgd, seed=seed, probes=probes, tol=tol, batch_size=batch_size)
         finished(f"{number}/curvature", lambda place=place: place.curvature("trace" in measures))
         if with_random:
             for j in range(directions):
@@ -186,10 +186,18 @@ class _Place:
     """The net's own weights under one attack: what is measured at them and around them."""
 
     def __init__(
-        self, clean: Objective, attacked: Objective, attack: PGD, *, seed: int, probes: int, tol: float
+        self,
+        clean: Objective,
+        attacked: Objective,
+        attack: PGD,
+        *,
+        seed: int,
+        probes: int,
+        tol: float,
+        batch_size: int | None,
     ) -> None:
         self._clean, self._objective, self._attack = clean, attacked, attack
-        self._seed, self._probes, self._tol = seed, probes, tol
+        self._seed, self._probes, self._tol, self._batch_size = seed, probes, tol, batch_size
 
     @cached_property
     def frozen(self) -> Objective:
@@ -204,7 +212,7 @@ class _Place:
         if not bool(torch.isfinite(losses).all()):
             bad = int((~torch.isfinite(losses)).sum())
             raise LandscapeError(f"the loss is not finite on {bad} of {n} examples; no sharpness exists: check the net")
-        H = HessianOperator(frozen, w0)
+        H = HessianOperator(frozen, w0, batch_size=self._batch_size)
         generator = torch.Generator().manual_seed(stream_key(self._seed, "lanczos") >> 1)
         pairs = top_eigenpairs(H, 1, tol=self._tol, generator=generator, strict=False)
         found: dict[str, Any] = {}

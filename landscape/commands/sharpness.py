@@ -96,7 +96,7 @@ def command(
     finished. Exit code 3: written, but some lambda_1 has not converged to --tol.
     """
     from ..checkpoint import resolve_checkpoint
-    from .sharpness_run import Request, measure
+    from .sharpness_run import Request, check_one_study, measure
     from .sharpness_table import show_study
 
     if out is not None and len(checkpoints) > 1:
@@ -104,6 +104,7 @@ def command(
     for source in checkpoints:
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
     request = Request(**settings)
+    check_one_study(checkpoints, request)
     written = []
     code = 0
     for source in checkpoints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,9 @@ from landscape.analyses.sharpness import sharpness
 from .. import options
 from ..arguments import read_ladder
 from ..attacks import PGD
+from ..checkpoint import read_checkpoint
 from ..data import select
+from ..errors import UsageError
 from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory, peak_bytes
@@ -113,6 +116,20 @@ def measure(
             f"at most {peak_bytes(str(result.attrs['device'])) / 2**20:,.0f} MiB"
         )
     return path, result
+
+
+def check_one_study(sources: Sequence[str], request: Request) -> None:
+    """Raise UsageError where the checkpoints name different data: their numbers would not compare."""
+    if request.data is not None:
+        return
+    named = {source: read_checkpoint(source).data for source in sources}
+    first = next(iter(named))
+    for source, data in named.items():
+        if data is not None and named[first] is not None and data != named[first]:
+            raise UsageError(
+                f"{first} was trained on {named[first]}, and {source} on {data}; one study measures all nets on the same "
+                "examples: name nets of one data set, or give --data for all of them"
+            )
 
 
 def _plan(source: str, request: Request, report: Report) -> Plan:

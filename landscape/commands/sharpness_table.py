@@ -9,7 +9,7 @@ from typing import Any
 
 from ..results import Result, caveats
 from ..results.comparison import LEAST, Comparison
-from ..results.sharpness_study import OWN, Run, common_radii, compared, read_runs, shift_of
+from ..results.sharpness_study import OWN, common_radii, compared, read_runs, shift_of
 from ..terminal import print_table, say
 from ..units import format_eps
 
@@ -63,21 +63,18 @@ def show_study(paths: Sequence[Path], *, seed: int) -> None:
     if len(runs) < 2:
         return
     whole = compared(runs, "lambda_1", seed=seed)
-    _show_matrix(runs, seed)
-    rows = []
-    for quantity in OWN:
+    columns = [(eps, compared(runs, "lambda_1", eps=eps, seed=seed)) for eps in common_radii(runs)]
+    _show_matrix([(eps, column) for eps, column in columns if isinstance(column, Comparison)])
+    rows = [_effect("lambda_1", whole)]
+    for quantity in OWN[1:]:
         at = shift_of(runs, quantity)
-        found = whole if quantity == "lambda_1" else compared(runs, quantity, at=at, seed=seed)
-        label = quantity if at is None else f"{quantity} at {at:g}"
-        rows.append(_effect(label, found))
-    for eps in common_radii(runs):
-        rows.append(_effect(f"lambda_1 at eps {format_eps(eps)}", compared(runs, "lambda_1", eps=eps, seed=seed)))
+        label = quantity if at is None else f"{quantity}, {at:g}"
+        rows.append(_effect(label, compared(runs, quantity, at=at, seed=seed)))
+    rows += [_effect(f"lambda_1, eps {format_eps(eps)}", column) for eps, column in columns]
     effects = [] if isinstance(whole, str) else whole.effects
-    what = effects[0].words if effects else "effect"
-    header = ["quantity", "group means", what, "95 %", "verdict"]
-    print_table(
-        "with the eps of training, each net at its own eps unless said:", header, [row for row in rows if row]
-    )
+    header = ["quantity", "group means", f"{effects[0].words if effects else 'effect'} (95 %)", "verdict"]
+    title = "with the eps of training, each net at its own eps unless said:"
+    print_table(title, header, [row for row in rows if row])
     if isinstance(whole, str):
         say(f"lambda_1 is not compared: {whole}")
         return
@@ -89,17 +86,14 @@ def show_study(paths: Sequence[Path], *, seed: int) -> None:
         say(f"try: {LEAST} training seeds or more for each eps (landscape train --seed N), better 5 to 10")
 
 
-def _show_matrix(runs: Sequence[Run], seed: int) -> None:
-    radii = common_radii(runs)
-    columns = [compared(runs, "lambda_1", eps=eps, seed=seed) for eps in radii]
-    known = [(eps, column) for eps, column in zip(radii, columns, strict=True) if isinstance(column, Comparison)]
-    if not known:
+def _show_matrix(columns: Sequence[tuple[float, Comparison]]) -> None:
+    if not columns:
         return
     rows = []
-    for number, group in enumerate(known[0][1].groups):
-        cells = [_mean(column, number) for _, column in known]
+    for number, group in enumerate(columns[0][1].groups):
+        cells = [_mean(column, number) for _, column in columns]
         rows.append([format_eps(float(group.name)), str(len(group.nets)), *cells])
-    header = ["trained at", "seeds", *(f"eps {format_eps(eps)}" for eps, _ in known)]
+    header = ["trained at", "seeds", *(f"eps {format_eps(eps)}" for eps, _ in columns)]
     print_table("λ₁ by the eps of training (rows) and of measurement (columns), mean ± half of the 95 %", header, rows)
 
 
@@ -117,5 +111,5 @@ def _effect(label: str, found: Comparison | str) -> list[str]:
     first = found.effects[0]
     means = " ".join(f"{group.mean.value:.3g}" for group in found.groups if math.isfinite(group.mean.value))
     interval = first.interval
-    told = f"{interval.low:+.3g} to {interval.high:+.3g}" if math.isfinite(interval.low) else "-"
-    return [label, means, f"{interval.value:+.3g}", told, first.verdict]
+    told = f" ({interval.low:.3g} to {interval.high:.3g})" if math.isfinite(interval.low) else ""
+    return [label, means, f"{interval.value:+.3g}{told}", first.verdict]

@@ -13,6 +13,7 @@ from .density import draw_density
 from .escape import draw_survival
 from .evaluate import draw_error_curve, draw_errors, figure_evaluate
 from .relief import draw_relief
+from .sharpness import draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, figure_sharpness
 from .slice import draw_slice
 from .spectrum import draw_spectrum, figure_spectrum
 from .style import DOUBLE, SINGLE, PaperFigure, drawn_by_landscape, save_figure
@@ -24,6 +25,7 @@ FIGURES: dict[str, Callable[..., PaperFigure]] = {
     "connect": figure_connect,
     "evaluate": figure_evaluate,
     "hessian": figure_spectrum,
+    "sharpness": figure_sharpness,
     "surface": figure_surface,
     "theory": figure_theory,
     "traces": figure_traces,
@@ -52,21 +54,27 @@ __all__ = [
     "draw_barriers",
     "draw_connect",
     "draw_contour",
+    "draw_curvature",
     "draw_density",
     "draw_error_curve",
     "draw_errors",
+    "draw_groups",
+    "draw_matrix",
     "draw_one_dimensional",
     "draw_phases",
     "draw_relief",
+    "draw_rises",
     "draw_schedule",
     "draw_slice",
     "draw_spectrum",
     "draw_survival",
     "draw_trace",
+    "draw_ways",
     "drawn_by_landscape",
     "figure_connect",
     "figure_evaluate",
     "figure_one_dimensional",
+    "figure_sharpness",
     "figure_spectrum",
     "figure_surface",
     "figure_theory",
