@@ -1,39 +1,29 @@
-"""How sharp a net is, at its own radius and others: lambda_1, the trace, and rises of the loss at relative distances."""
+"""How sharp a net is over radii of attack: lambda_1, the trace, and rises of the loss at relative distances."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from landscape.arguments import check_model, check_outputs, read_integer, read_ladder, read_positive
 from landscape.attacks import PGD
-from landscape.curvature import (
-    HessianOperator,
-    PairStatus,
-    directional_curvature,
-    spectral_density,
-    top_eigenpairs,
-)
+from landscape.curvature import PairStatus
 from landscape.curvature.density import PROBES
-from landscape.curvature.flatness import RelativeBall, worst_shift
 from landscape.data import as_data, select
-from landscape.errors import LandscapeError, UsageError
+from landscape.errors import UsageError
 from landscape.geometry import batchnorm_policy
-from landscape.geometry.directions import random_direction
 from landscape.losses import Loss, cross_entropy
 from landscape.objective import Objective
 from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
-from landscape.streams import stream_key
-from landscape.surfaces import Ladder
-from landscape.surfaces.replica import Replica
+from landscape.surfaces.sharpness import Place
 from landscape.training.accuracy import constant_on
 
 Progress = Callable[[str, int, int], None]
@@ -73,10 +63,10 @@ def sharpness(
 
     lambda_1 with its evidence and the trace are those of `hessian`, the adversary frozen at the weights. The rises are
     relative, so that scaling layers against each other changes none: at shifts of `random_radii` times the length of
-    each filter in `directions` random directions, +d and -d, whose mean has no first-order part (Li et al. 2018), and of
-    `worst_radii` times that of each layer in the worst direction that ascents from `starts` starts find (Wu et al. 2020). At a shifted point the
-    adversary attacks anew, so that a rise is one of L_eps as the attack sees it. `data` and the other settings are as in
-    `hessian`; `measures` names what is measured beside the loss.
+    each filter in `directions` random directions, +d and -d, whose mean has no first-order part (Li et al. 2018), and
+    of `worst_radii` times that of each layer in the worst direction that ascents from `starts` starts find (Wu et al.
+    2020). At a shifted point the adversary attacks anew, so that a rise is one of L_eps as the attack sees it. `data`
+    and the other settings are as in `hessian`; `measures` names what is measured beside the loss.
     """
     began = time.perf_counter()
     check_model(model)
@@ -130,14 +120,14 @@ def sharpness(
         done += 1
 
     for number, pgd in enumerate(attacks):
-        place = _Place(clean, objective(pgd), pgd, seed=seed, probes=probes, tol=tol, batch_size=batch_size)
-        finished(f"{number}/curvature", lambda place=place: place.curvature("trace" in measures))
+        place = Place(clean, objective(pgd), pgd, seed=seed, probes=probes, tol=tol, batch_size=batch_size)
+        finished(f"{number}/curvature", partial(place.curvature, with_trace="trace" in measures))
         if with_random:
             for j in range(directions):
-                finished(f"{number}/random/{j}", lambda place=place, j=j: place.random_rises(random_radii, j))
+                finished(f"{number}/random/{j}", partial(place.random_rises, random_radii, j))
         if with_worst:
             for r, radius in enumerate(worst_radii):
-                finished(f"{number}/worst/{r}", lambda place=place, radius=radius: place.worst_rise(radius, starts))
+                finished(f"{number}/worst/{r}", partial(place.worst_rise, radius, starts))
     if progress is not None:
         progress("measurements", units, units)
     arrays = rows.arrays()
@@ -180,114 +170,6 @@ def sharpness(
             "wall_seconds": time.perf_counter() - began,
         },
     )
-
-
-class _Place:
-    """The net's own weights under one attack: what is measured at them and around them."""
-
-    def __init__(
-        self,
-        clean: Objective,
-        attacked: Objective,
-        attack: PGD,
-        *,
-        seed: int,
-        probes: int,
-        tol: float,
-        batch_size: int | None,
-    ) -> None:
-        self._clean, self._objective, self._attack = clean, attacked, attack
-        self._seed, self._probes, self._tol, self._batch_size = seed, probes, tol, batch_size
-
-    @cached_property
-    def frozen(self) -> Objective:
-        """The objective with its adversarial images fixed at the weights: attacked once, when first asked for."""
-        return self._objective.freeze()
-
-    def curvature(self, with_trace: bool) -> dict[str, Any]:
-        """Return loss, error, gradient and lambda_1 with its evidence; with the trace too."""
-        frozen = self.frozen
-        w0, n = frozen.w0, frozen.n
-        outputs, losses = frozen.outputs(w0)
-        if not bool(torch.isfinite(losses).all()):
-            bad = int((~torch.isfinite(losses)).sum())
-            raise LandscapeError(f"the loss is not finite on {bad} of {n} examples; no sharpness exists: check the net")
-        H = HessianOperator(frozen, w0, batch_size=self._batch_size)
-        generator = torch.Generator().manual_seed(stream_key(self._seed, "lanczos") >> 1)
-        pairs = top_eigenpairs(H, 1, tol=self._tol, generator=generator, strict=False)
-        found: dict[str, Any] = {}
-        hvps = pairs.hvps + pairs.check_hvps
-        if with_trace:
-            density = spectral_density(
-                H,
-                pairs.values,
-                pairs.vectors,
-                pairs.residuals,
-                probes=self._probes,
-                generator=torch.Generator().manual_seed(stream_key(self._seed, "density") >> 1),
-            )
-            found = {
-                "trace": density.trace.value,
-                "trace_low": density.trace.low,
-                "trace_high": density.trace.high,
-            }
-            hvps += density.hvps
-        H.release()
-        curvature, gauss_newton = directional_curvature(frozen, w0, pairs.vectors[0])
-        return {
-            "loss": float(losses.double().mean()),
-            "loss_se": _standard_error(losses),
-            "error_rate": _error_rate(outputs, frozen.labels),
-            "gradient_norm": float(frozen.gradient(w0).double().norm()),
-            "lambda_1": pairs.values[0],
-            "lambda_1_residual": pairs.residuals[0],
-            "lambda_1_se": _standard_error(curvature),
-            "gauss_newton": float(gauss_newton.double().mean()),
-            "pair_status": pairs.status[0] if pairs.guard_passed is not False else PairStatus.NOT_CONVERGED,
-            "hvps": hvps,
-            **found,
-        }
-
-    def random_rises(self, radii: Sequence[float], number: int) -> dict[str, Any]:
-        """Return the rise of each example (R, n), the mean over +d and -d, along one random direction."""
-        space, w0 = self.frozen.space, self.frozen.w0
-        direction = random_direction(space, w0, number, seed=self._seed)
-        rises = [
-            (self._rises(w0 + radius * direction) + self._rises(w0 - radius * direction)) / 2 for radius in radii
-        ]
-        return {"rises": torch.stack(rises).numpy()}
-
-    def worst_rise(self, radius: float, starts: int) -> dict[str, Any]:
-        """Return the rise at the worst shift found, attacked anew and not, with its errors."""
-        frozen = self.frozen
-        space, w0 = frozen.space, frozen.w0
-        more = [random_direction(space, w0, number, seed=self._seed) for number in range(starts - 1)]
-        worst = worst_shift(frozen, RelativeBall(space, w0, radius), starts=(frozen.gradient(w0), *more))
-        rises = self._rises(w0 + worst.shift)
-        return {
-            "worst_rise": float(rises.mean()),
-            "worst_rise_se": _standard_error(rises),
-            "worst_rise_frozen": worst.rise,
-            "worst_rise_gap": worst.rise - min(worst.rises) if starts > 1 else math.nan,
-        }
-
-    def _rises(self, w: Tensor) -> Tensor:
-        """Return how far the loss of each example (n,) lies above its own at the net, each attacked at its weights."""
-        return self._attacked(w) - self._centre
-
-    @cached_property
-    def _centre(self) -> Tensor:
-        return self._attacked(self.frozen.w0)
-
-    @cached_property
-    def _around(self) -> tuple[Ladder, Replica]:
-        # From the same random starts everywhere, and from nothing else: with the images of the net in the pool, every
-        # point but the net itself would be attacked twice, and a rise of no distance would not be 0.
-        return Ladder(self._clean, [self._attack]), Replica(self._clean)
-
-    def _attacked(self, w: Tensor) -> Tensor:
-        ladder, replica = self._around
-        return ladder.evaluate(replica.at(self.frozen.space.named(w))).losses[0]
 
 
 class _Rows:
@@ -343,13 +225,3 @@ def _radii(name: str, radii: Sequence[float]) -> list[float]:
     if not found:
         raise UsageError(f"{name} is empty; give one or more, such as 0.05")
     return found
-
-
-def _standard_error(values: Tensor) -> float:
-    return float(values.double().std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-
-
-def _error_rate(outputs: Tensor, labels: Tensor) -> float:
-    if outputs.dim() != 2 or labels.dim() != 1:
-        return math.nan
-    return float((outputs.argmax(1) != labels).double().mean())

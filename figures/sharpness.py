@@ -47,9 +47,7 @@ def draw(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
     known = [(eps, column) for eps, column in columns if isinstance(column, Comparison)]
     figure = compose(runs, effects, known)
     records = [
-        input_record(path, result, TOLD)
-        for one in runs
-        for path, result in zip(one.paths, one.results, strict=True)
+        input_record(path, result, TOLD) for one in runs for path, result in zip(one.paths, one.results, strict=True)
     ]
     tables = {".csv": _csv(effects, known, shift={name: shift_of(runs, name) for name in OWN})}
     return write_outputs(stem, figure, tables, inputs=records, left_out=skipped, command=command), skipped
@@ -109,9 +107,7 @@ def _csv(
             rows.append([name, eps, at, "mean", group.name, "", mean.value, mean.error, mean.low, mean.high, ""])
         for effect in found.effects:
             own = effect.interval
-            rows.append(
-                [name, eps, at, effect.words, "", "", own.value, own.error, own.low, own.high, effect.verdict]
-            )
+            rows.append([name, eps, at, effect.words, "", "", own.value, own.error, own.low, own.high, effect.verdict])
     header = ["quantity", "eps", "relative_radius", "row", "train_eps", "training_seed", "value", "standard_error",
               "low", "high", "verdict"]  # fmt: skip
     return csv_text(header, rows)

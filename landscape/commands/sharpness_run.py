@@ -127,8 +127,8 @@ def check_one_study(sources: Sequence[str], request: Request) -> None:
     for source, data in named.items():
         if data is not None and named[first] is not None and data != named[first]:
             raise UsageError(
-                f"{first} was trained on {named[first]}, and {source} on {data}; one study measures all nets on the same "
-                "examples: name nets of one data set, or give --data for all of them"
+                f"{first} was trained on {named[first]}, and {source} on {data}; one study measures all nets on the "
+                "same examples: name nets of one data set, or give --data for all of them"
             )
 
 

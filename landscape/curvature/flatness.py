@@ -72,7 +72,8 @@ def worst_shift(
     """
     w = objective.w0 if w is None else w.to(objective.device, objective.dtype)
     centre = objective.value(w)
-    best, rises = torch.zeros_like(w), []
+    best = torch.zeros_like(w)
+    rises: list[float] = []
     for start in starts:
         shift = ball.farthest(start.to(w))
         value = objective.value(w + shift) - centre

@@ -103,7 +103,7 @@ def draw_rises(ax: Axes, results: Sequence[Result], name: str) -> None:
 
 
 def draw_matrix(ax: Axes, columns: Sequence[tuple[float, Comparison]]) -> None:
-    """Draw the mean of each group (rows: the eps of training) at each eps of measurement (columns), written in cells."""
+    """Draw the mean of each group (rows: the eps of training) at each eps of measurement (columns), and write it."""
     trained = [group.name for group in columns[0][1].groups]
     values = np.array([[column.groups[row].mean.value for _, column in columns] for row in range(len(trained))])
     positive = np.isfinite(values).all() and (values > 0).all()

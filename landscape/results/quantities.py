@@ -103,7 +103,9 @@ def chosen_eps(result: Result, eps: float | None) -> float:
     rung = int(np.argmin(np.abs(ladder - wanted))) if math.isfinite(wanted) else 0
     if not math.isclose(ladder[rung], wanted, rel_tol=1e-9, abs_tol=1e-12):
         there = ", ".join(map(format_eps, ladder))
-        raise UsageError(f"a {result.kind} result has eps {there}, and not {format_eps(wanted)}; give --eps, one that all have")
+        raise UsageError(
+            f"a {result.kind} result has eps {there}, and not {format_eps(wanted)}; give --eps, one that all have"
+        )
     return float(ladder[rung])
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from landscape.analyses import sharpness as analysis
 
 from landscape import save_checkpoint
-from landscape.analyses import sharpness as analysis
 from landscape.commands import partial
 from landscape.models import build_model
 from landscape.results import read_result

@@ -1,4 +1,4 @@
-"""The worst shift of a ball around the weights: against closed forms, SciPy's maxima, and the scaling it must not see."""
+"""The worst shift of a ball around the weights: against closed forms, SciPy's maxima, and rescaled nets."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 from landscape.results import Result
 from tests.results.made import hessian
 
+_HESSIAN = ("eps", "loss", "gradient_norm", "method", "which", "guard_passed", "orthogonality", "error_rate")
 RANDOM, WORST = np.array([0.1, 0.2, 0.5]), np.array([0.002, 0.005, 0.01])
 
 
@@ -59,7 +60,8 @@ def sharpness(
     base = {
         name: value
         for name, value in hessian().attrs.items()
-        if name not in ("eps", "loss", "gradient_norm", "method", "which", "guard_passed", "orthogonality", "error_rate")
+        if name
+        not in ("eps", "loss", "gradient_norm", "method", "which", "guard_passed", "orthogonality", "error_rate")
     }
     values: dict[str, Any] = {
         **base,

@@ -175,7 +175,7 @@ def test_trainings_that_differ_beside_the_group_are_cautioned(tmp_path: Path) ->
         ([spectrum(0.1, 1), spectrum(0.2, 1)], {"by": "eps_shedule"}, "does not say its eps_shedule"),
         ([spectrum(0.1, 1), spectrum(0.2, 1)], {"at": 0.2}, "--at is a radius around the net"),
         ([spectrum(0.1, 1), spectrum(0.1, 2)], {"eps": 0.2}, "--eps 0.2 was asked, and a file is of eps 0.1"),
-        ([plane(0.1, 1), plane(0.1, 2)], {"eps": 0.2}, "a surface has eps 0, 0.1, and not 0.2"),
+        ([plane(0.1, 1), plane(0.1, 2)], {"eps": 0.2}, "a surface result has eps 0, 0.1, and not 0.2"),
         ([plane(0.1, 1), plane(0.1, 2, x=2 * X)], {}, "x differs: 6 points, -0.4 to 0.6 in "),
         ([plane(0.1, 1), plane(0.1, 2)], {"at": 0.5}, "covers radius 0.3 around its net, 0.5 was asked"),
         ([plane(0.1, 1), plane(0.1, 2)], {"at": -1.0}, "--at -1 is no radius"),
