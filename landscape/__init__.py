@@ -23,6 +23,7 @@ if (_checkout / "setup.py").is_file() and (_checkout / "analyses" / "__init__.py
 
 # Each name with the module that it waits in: `import landscape` loads no torch.
 _NAMES = {
+    "BezierCurve": "geometry",
     "HessianOperator": "curvature",
     "L2Ball": "attacks",
     "LinfBall": "attacks",
@@ -49,6 +50,7 @@ _ORIGINALS = {"load": "read_result"}
 
 __all__ = [
     "PGD",
+    "BezierCurve",
     "HessianOperator",
     "L2Ball",
     "LinfBall",
@@ -85,7 +87,7 @@ if TYPE_CHECKING:
     from .curvature import HessianOperator, top_eigenpairs
     from .data import load_data
     from .errors import NotConverged
-    from .geometry import Plane
+    from .geometry import BezierCurve, Plane
     from .objective import Objective
     from .results import Result
     from .results import read_result as load

@@ -1,6 +1,7 @@
 """Geometry of weight space: directions, the plane through them, and which BatchNorm statistics hold off the net."""
 
 from .batchnorm import POLICIES, Statistics, batchnorm_policy, recalibration
+from .curve import CURVES, BezierCurve, Curve, Line, PolygonalChain, make_curve, middle_of, on_plane, segment
 from .directions import (
     Directions,
     directions_through,
@@ -11,14 +12,23 @@ from .directions import (
 from .plane import Plane
 
 __all__ = [
+    "CURVES",
     "POLICIES",
+    "BezierCurve",
+    "Curve",
     "Directions",
+    "Line",
     "Plane",
+    "PolygonalChain",
     "Statistics",
     "batchnorm_policy",
     "directions_through",
+    "make_curve",
+    "middle_of",
+    "on_plane",
     "principal_directions",
     "random_directions",
     "recalibration",
+    "segment",
     "unit_directions",
 ]
