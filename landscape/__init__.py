@@ -33,6 +33,7 @@ _NAMES = {
     "Plane": "geometry",
     "Recipe": "training.recipe",
     "Result": "results",
+    "connect": "analyses.connect",
     "evaluate": "analyses.evaluate",
     "hessian": "analyses.hessian",
     "linear_theory": "analyses.theory",
@@ -60,6 +61,7 @@ __all__ = [
     "Recipe",
     "Result",
     "__version__",
+    "connect",
     "evaluate",
     "hessian",
     "linear_theory",
@@ -75,6 +77,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from landscape.analyses.connect import connect
     from landscape.analyses.evaluate import evaluate
     from landscape.analyses.hessian import hessian
     from landscape.analyses.sharpness import sharpness

@@ -44,7 +44,8 @@ _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 class Checkpoint:
     """A checkpoint as read: tensors by name on the CPU (float32 or float64, finite), and how they came about.
 
-    `model` and `data` are specs, None for a bare state dict of other people's; `training` is empty there.
+    `model` and `data` are specs, None for a bare state dict of other people's; `training` is empty there. `points`
+    (m, P) are the interior control points of a curve, where the net is one of them.
     """
 
     state_dict: dict[str, Tensor]
@@ -55,6 +56,7 @@ class Checkpoint:
     data: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
+    points: Tensor | None = None
 
 
 def save_checkpoint(
@@ -64,12 +66,14 @@ def save_checkpoint(
     model_spec: str | None,
     data_spec: str | None,
     training: dict[str, Any],
+    points: Tensor | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Save a net with its specs and its training settings (plain Python); a path in .safetensors takes that format.
 
-    The same content gives the same bytes, whatever the path. Raises LandscapeError where `path` exists and `overwrite`
-    is false, or cannot be written; CheckpointError for settings or state that are no plain Python or tensors.
+    Control points (m, P) of a curve lie beside the net's state in a .pt; .safetensors has no place for them. The same
+    content gives the same bytes, whatever the path. Raises LandscapeError where `path` exists and `overwrite` is false,
+    or cannot be written; CheckpointError for settings or state that are no plain Python or tensors.
     """
     path = Path(path)
     state = model.state_dict()
@@ -95,7 +99,10 @@ def save_checkpoint(
         name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
         for name, value in zip(header.pop("names"), state.values(), strict=True)
     }
-    content = _safetensors_bytes(tensors, header) if _is_safetensors(path) else _torch_bytes(tensors, header)
+    if points is not None and _is_safetensors(path):
+        raise UsageError(f"{path} has no place for control points; name a .pt file")
+    kept = {} if points is None else {"points": points.detach().cpu().clone()}
+    content = _safetensors_bytes(tensors, header) if _is_safetensors(path) else _torch_bytes(tensors, header | kept)
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
     return path
@@ -116,12 +123,14 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
     name = str(source) if str(source) in shipped_names() and Path(source) != path else path.stem
+    points = None
     if metadata is not None:
         header = _safetensors_header(path, metadata)
         weights = loaded
     elif isinstance(loaded, dict) and "format" in loaded:
-        header = {key: value for key, value in loaded.items() if key != "state_dict"}
+        header = {key: value for key, value in loaded.items() if key not in ("state_dict", "points")}
         weights = loaded.get("state_dict")
+        points = loaded.get("points")
     else:
         return Checkpoint(_foreign_weights(path, loaded), path, name, sha256)
     if not header:
@@ -130,7 +139,9 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     if not isinstance(weights, dict):
         raise CheckpointError(f"{path} holds no state dict under 'state_dict'; copy or download it again")
     known = {key: header[key] for key in ("model", "data", "training", "versions") if key in header}
-    return Checkpoint(check_tensors(path, weights), path, name, sha256, **known)
+    if points is not None:
+        points = check_tensors(path, {"points": points})["points"]
+    return Checkpoint(check_tensors(path, weights), path, name, sha256, **known, points=points)
 
 
 def load_model(

@@ -62,6 +62,16 @@ class ParameterSpace:
         return dict(zip(self.names, self.split(w), strict=True))
 
 
+def first_difference(one: ParameterSpace, other: ParameterSpace) -> str | None:
+    """Say where two nets' parameters first differ in name or shape; None where they are points of one space."""
+    if (one.names, one.shapes) == (other.names, other.shapes):
+        return None
+    for name, shape, theirs, its in zip(one.names, one.shapes, other.names, other.shapes, strict=False):
+        if (name, shape) != (theirs, its):
+            return f"{name} is {tuple(shape)} in the first, {theirs} is {tuple(its)} in the other"
+    return f"the first has {len(one.names)} parameters, the other {len(other.names)}"
+
+
 def layers(model: nn.Module) -> dict[str, str]:
     """Return, by the name of each module with trainable parameters of its own, the pattern that matches these.
 

@@ -23,9 +23,9 @@ from ..units import parse_eps
 @click.option(
     "--quantity",
     metavar="NAME",
-    help="hessian: lambda_1, trace, loss, lambda_1/loss; surface: rise, loss, rise/loss; evaluate: worst_case, "
-    "an attack; sharpness: lambda_1, trace, worst_rise, random_rise, each over the loss too (worst_rise/loss).  "
-    "[default: the first]",
+    help="hessian: lambda_1, trace, loss, lambda_1/loss; surface: rise, loss, rise/loss; connect: barrier, "
+    "line_barrier, each with /loss; evaluate: worst_case, an attack; sharpness: lambda_1, trace, worst_rise, "
+    "random_rise, each over the loss too (worst_rise/loss).  [default: the first]",
 )
 @click.option("--eps", metavar="EPS", help="The radius of a ladder.  [default: each net's own]")
 @click.option(

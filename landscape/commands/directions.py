@@ -21,7 +21,7 @@ from ..geometry import (
     principal_directions,
     random_directions,
 )
-from ..params import ParameterSpace
+from ..params import ParameterSpace, first_difference
 from ..results import Result, read_kind, read_result
 from ..surfaces import Landmark
 from ..terminal import say
@@ -176,12 +176,7 @@ def _landmark(source: str, subject: Subject, model: str | None, name: str = "") 
     data = subject.data
     net, spec = rebuild(checkpoint, model=model, input=data.shape, classes=data.classes)
     space, own = ParameterSpace(net), ParameterSpace(subject.model)
-    if (space.names, space.shapes) != (own.names, own.shapes):
-        pairs = zip(own.names, own.shapes, space.names, space.shapes, strict=False)
-        first = next((pair for pair in pairs if pair[:2] != pair[2:]), None)
-        told = "they have other numbers of parameters"
-        if first is not None:
-            told = f"{first[0]} is {tuple(first[1])} in the first, {first[2]} is {tuple(first[3])} in the other"
+    if (told := first_difference(own, space)) is not None:
         raise UsageError(f"{source} is no net of the shape of {subject.checkpoint.name} ({spec}): {told}")
     device = next(subject.model.parameters()).device
     return Landmark(name or checkpoint.name, net.eval().to(device))

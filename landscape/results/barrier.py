@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from ..errors import UsageError
 from ..streams import stream
 
 LEVEL = 0.95
@@ -35,21 +36,24 @@ def measure_barrier(t: np.ndarray, losses: np.ndarray, *, seed: int = 0) -> Barr
 
     The maximum of noisy means is too large. So the place of the maximum is chosen on one half of the examples and the
     rise there is measured on the other, both ways, and averaged: what is measured is never above the true maximum in
-    expectation. The interval is Student's, from the scatter of the examples' contributions at these places.
+    expectation. The ends, whose rise is 0 by definition and without error, are not chosen: where the loss lies below
+    the chord all the way, the barrier is a little below 0, with its interval, and not exactly 0. The interval is
+    Student's, from the scatter of the examples' contributions at these places.
     """
+    if len(t) < 3:
+        raise UsageError(f"{len(t)} places came; a barrier needs the ends and one or more between them")
     losses = np.asarray(losses, dtype=np.float64)
     n = losses.shape[1]
     rise = losses - np.outer(1 - t, losses[0]) - np.outer(t, losses[-1])
-    rise[0] = rise[-1] = 0.0  # exactly, whatever rounding says
     if not np.isfinite(losses).all():
-        return Barrier(*[math.nan] * 4, np.full(n, math.nan), (math.nan, math.nan))
+        return Barrier(math.nan, math.nan, math.nan, math.nan, np.full(n, math.nan), (math.nan, math.nan))
     order = stream(seed, "barrier").permutation(n)
     halves = (order[: (n + 1) // 2], order[(n + 1) // 2 :])
     if n < 2:
         halves = (order, order)
     parts, tops, at = np.empty(n), np.empty(n), []
     for chosen, measured in (halves, halves[::-1]):
-        best = int(np.argmax(rise[:, chosen].mean(axis=1)))
+        best = 1 + int(np.argmax(rise[1:-1, chosen].mean(axis=1)))
         means = losses[:, chosen].mean(axis=1)
         parts[measured] = rise[best, measured]
         tops[measured] = losses[int(np.argmax(means)), measured] - losses[0 if means[0] >= means[-1] else -1, measured]

@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from ..errors import ResultError, UsageError
 from ..spec import nearest
 from ..units import format_eps
+from .barrier import measure_barrier
 from .kinds.surface import EVALUATED, INTERPOLATED
 from .result import Result
 from .sharpness_quantities import SHARPNESS_MEASURES, is_rise, of_sharpness
@@ -34,6 +35,12 @@ MEASURES: dict[str, dict[str, tuple[str, str]]] = {
         "rise/loss": ("mean rise over the loss at the net", "1"),
     },
     "sharpness": SHARPNESS_MEASURES,
+    "connect": {
+        "barrier": ("barrier of the curve", "nats"),
+        "line_barrier": ("barrier of the line", "nats"),
+        "barrier/loss": ("barrier of the curve over the ends' loss", "1"),
+        "line_barrier/loss": ("barrier of the line over the ends' loss", "1"),
+    },
     "evaluate": {"worst_case": ("error under the worst of all attacks", "1"), "ATTACK": ("error under ATTACK", "1")},
 }
 _ANGLES = 96  # of the circle that --at asks for
@@ -144,6 +151,8 @@ def measure(path: Path, result: Result, eps: float, choice: Choice, row: int) ->
     if choice.kind == "sharpness":
         value, error = of_sharpness(path, result, _rung(result, eps), choice.quantity, choice.at)
         return value, None, error
+    if choice.kind == "connect":
+        return _of_connection(path, result, eps, choice)
     return _of_hessian(path, result, choice)
 
 
@@ -177,6 +186,28 @@ def _of_hessian(path: Path, result: Result, choice: Choice) -> Measured:
     loss = number("loss")
     # Both errors at their worst together: the two are over the same examples, and how they go together is not stored.
     return value / loss, None, abs(value / loss) * (error / abs(value) + number("loss_se") / loss)
+
+
+def _of_connection(path: Path, result: Result, eps: float, choice: Choice) -> Measured:
+    rung, prefix = _rung(result, eps), "line_" if choice.quantity.startswith("line") else ""
+    value = float(result.arrays[f"{prefix}barrier"][rung])
+    low, high = (float(result.arrays[f"{prefix}barrier_{end}"][rung]) for end in ("low", "high"))
+    ends = float(result.arrays[f"{prefix}loss"][rung, [0, -1]].mean())
+    single = read_result(path, only=[f"{prefix}example_loss"]).arrays.get(f"{prefix}example_loss")
+    relative = choice.quantity.endswith("/loss")
+    if relative and not ends > 0:
+        raise ResultError(f"{path} has a loss of {ends:g} at its nets; choose --quantity {prefix}barrier")
+    if single is None:
+        error = (high - low) / (2 * float(stdtrit(max(int(str(result.attrs["n_examples"])) - 2, 1), 0.975)))
+        return (value / ends, None, error / ends) if relative else (value, None, error)
+    losses = single[rung].astype(np.float64)
+    parts = measure_barrier(result.arrays["t"], losses, seed=int(str(result.attrs["seed"]))).parts
+    if not relative:
+        return float(parts.mean()), parts, math.nan
+    # A ratio of two means, to first order in each example's share: their mean is the ratio itself.
+    own = losses[[0, -1]].mean(axis=0)
+    ratio = float(parts.mean() / own.mean())
+    return ratio, (parts - ratio * own) / own.mean() + ratio, math.nan
 
 
 def _of_surface(path: Path, result: Result, eps: float, choice: Choice) -> Measured:

@@ -23,7 +23,7 @@ from .store import read_result
 # What decides a number beside the net and its training: the same in all files, unless they are grouped by it.
 _SETTINGS = (
     "data_sha256", "split", "n_examples", "seed", "model", "n_parameters", "norm", "batchnorm", "params",
-    "weight_decay", "which", "units", "direction_names", "preset", "cascade", "ensemble",
+    "weight_decay", "which", "units", "direction_names", "preset", "cascade", "ensemble", "curve", "interior_points",
 )  # fmt: skip
 _OF_ATTACKS = ("attack", "adversary")  # told for eps > 0 alone: nothing attacks the clean loss
 # What a seed leaves alone in a recipe, and what is said where groups differ in it.
@@ -37,17 +37,19 @@ _RECIPE = (
 class Replicate:
     """One trained net: its group, its training seed (None: unknown), the number, and what it is over examples.
 
+    What is measured of two nets, as a barrier between them is, has the seeds of both, and the pair is the replicate.
+
     `parts` (N,) are the contributions of the examples, the same in every replicate, and the number is their mean;
     `error` is the standard error over examples where single ones are not stored, NaN where it is not known.
     """
 
     name: str
     group: float | str
-    seed: int | None
+    seed: int | tuple[int, ...] | None
     value: float
     parts: np.ndarray | None
     error: float
-    sha256: str | None
+    sha256: str | tuple[str, ...] | None
     training: dict[str, Any]
     collapsed: bool | None
 
@@ -146,16 +148,16 @@ def _replicates(path: Path, result: Result, eps: float, choice: Choice, by: str)
         value, parts, error = measure(path, result, eps, choice, row)
         if not math.isfinite(value):
             raise ResultError(f"{path} has no finite {choice.words}; leave it out, or choose another --quantity")
-        seed = training.get("seed")
+        seed, hashes = training.get("seed"), _nth(result.attrs.get("checkpoint_sha256"), row, count)
         found.append(
             Replicate(
                 name=str(path) if count == 1 else f"{path}, row {row + 1}",
                 group=_group(path, result, training, by, eps),
-                seed=seed if isinstance(seed, int) else None,
+                seed=_seed(seed),
                 value=value,
                 parts=parts,
                 error=error,
-                sha256=_nth(result.attrs.get("checkpoint_sha256"), row, count),
+                sha256=tuple(hashes) if isinstance(hashes, list) else hashes,
                 training=training,
                 collapsed=is_collapsed(result),
             )
@@ -178,12 +180,17 @@ def _group(path: Path, result: Result, training: dict[str, Any], by: str, eps: f
 def _check_repeats(nets: Sequence[Replicate]) -> None:
     seen: dict[tuple[float | str, object], Replicate] = {}
     for net in nets:
-        keys: list[object] = [net.sha256] if net.sha256 else []
-        keys += [("seed", net.seed)] if net.seed is not None else []
+        hashes = net.sha256 if isinstance(net.sha256, tuple) else [net.sha256] if net.sha256 else []
+        seeds = net.seed if isinstance(net.seed, tuple) else [] if net.seed is None else [net.seed]
+        keys: list[object] = [*hashes, *(("seed", seed) for seed in seeds)]
         for key in keys:
             other = seen.setdefault((net.group, key), net)
             if other is not net:
-                what = "the same net" if key == net.sha256 else f"nets of the same training seed, {net.seed}"
+                shared = f"the training seed {key[1]}" if isinstance(key, tuple) else "a net"
+                if isinstance(net.seed, tuple):
+                    what = f"pairs that share {shared}"
+                else:
+                    what = f"nets of the same training seed, {key[1]}" if isinstance(key, tuple) else "the same net"
                 raise ResultError(
                     f"{other.name} and {net.name} are {what}, in one group ({net.group}): a replicate counts once; "
                     "leave one out, or group with --by by what tells them apart"
@@ -202,6 +209,13 @@ def _cautions(nets: Sequence[Replicate], choice: Choice, by: str) -> list[str]:
     if unknown := sum(net.collapsed is None for net in nets):
         found.append(f"{unknown} of {len(nets)} files do not say whether their net is a constant classifier")
     return found
+
+
+def _seed(told: Any) -> int | tuple[int, ...] | None:
+    """Return the training seed of a net, or those of a pair, as a file says them."""
+    if isinstance(told, list) and told and all(isinstance(one, int) for one in told):
+        return tuple(told)
+    return told if isinstance(told, int) else None
 
 
 def _nth(value: Any, row: int, count: int) -> Any:

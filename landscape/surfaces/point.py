@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,16 +44,21 @@ class Points:
 
     def values(self, a: float, b: float) -> tuple[Values, str]:
         """Return what a surface holds of (a, b), each (E,) or (E, n), and what the net said if it failed there."""
-        try:
-            found = self.ladder.evaluate(self.network(a, b), cap=self.cap)
-        except LandscapeError:
+        return values_at(self.ladder, lambda: self.network(a, b), cap=self.cap)
+
+
+def values_at(ladder: Ladder, network: Callable[[], Network], *, cap: float = float("inf")) -> tuple[Values, str]:
+    """Return what a ladder finds at a net, as arrays, and what the net, made or called, said if it failed."""
+    try:
+        found = ladder.evaluate(network(), cap=cap)
+    except LandscapeError:
+        raise
+    except (RuntimeError, ValueError, ArithmeticError) as error:  # the net is anybody's, and so are these weights
+        if out_of_memory(error):
             raise
-        except (RuntimeError, ValueError, ArithmeticError) as error:  # the net is anybody's, and so are these weights
-            if out_of_memory(error):
-                raise
-            words = " ".join(str(error).split())[:200]
-            return failed(len(self.ladder.eps), self.ladder.objective.n), f"{type(error).__name__}: {words}"
-        return values_of(found, self.ladder.eps), ""
+        words = " ".join(str(error).split())[:200]
+        return failed(len(ladder.eps), ladder.objective.n), f"{type(error).__name__}: {words}"
+    return values_of(found, ladder.eps), ""
 
 
 def values_of(found: Found, eps: list[float]) -> Values:

@@ -8,10 +8,17 @@ from typing import Protocol
 import numpy as np
 
 from ..results.kinds.surface import FAILED, TODO
-from .point import Points, Values
+from .point import Values
 
 Progress = Callable[[int, int], None]
 Index = tuple[int, int]  # (row of y, column of x)
+
+
+class Evaluated(Protocol):
+    """Points by two coordinates, such as `Points` of a plane."""
+
+    def values(self, a: float, b: float, /) -> tuple[Values, str]:
+        """Return what is found at a point, and what the net said if it failed there."""
 
 
 class Keeper(Protocol):
@@ -71,7 +78,7 @@ def every(ys: np.ndarray, xs: np.ndarray) -> list[Index]:
 
 
 def scan(
-    points: Points,
+    points: Evaluated,
     grid: Grid,
     ys: np.ndarray,
     xs: np.ndarray,

@@ -22,6 +22,7 @@ from ..errors import LandscapeError, UsageError
 from ..streams import example_streams, stream, stream_key
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
+from .curve_net import CurveNet
 from .ema import Average
 from .generators import generator_state, set_generator_state
 from .recipe import Recipe, as_recipe
@@ -106,7 +107,8 @@ class Trainer:
         self.model, self.recipe, self.device = model.to(device), recipe, torch.device(device)
         self.bounds = batch_bounds(len(data), recipe.batch_size)
         self.optimizer = _make_optimizer(model, recipe)
-        self._twin = Twin(model, precision=recipe.attack_precision)
+        self._walk = model if isinstance(model, CurveNet) else None  # at each update elsewhere on its curve
+        self._twin = Twin(model if self._walk is None else self._walk.net, precision=recipe.attack_precision)
         self.recorder, self.average = recorder, average
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0
@@ -245,6 +247,8 @@ class Trainer:
         if recipe.augment:  # all of the batch in every process: the draws are one stream
             x = random_crop_flip(x, self._flips)
         x, y = to_unit(x[own], device=self.device, dtype=self._dtype), y[own]
+        if self._walk is not None:
+            self._walk.begin_step(step, recipe.seed, x)
         if eps > 0:
             noise = partial(_starts, recipe.seed, self.epoch, rows[own])
             x = recipe.attack_at(eps)(self._twin.network(x), x, y, noise=noise)

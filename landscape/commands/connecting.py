@@ -1,0 +1,126 @@
+"""The way between two nets from options to file: found again, resumed point by point, or trained and scanned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from landscape.analyses.connect import connect
+
+from ..files import check_writable
+from ..memory import keep_freed_memory
+from ..results import GrowingResult, Result, command_line, default_path
+from ..terminal import Interruption, Report, progress, say
+from ..units import format_eps
+from .curving import Chosen, choose_curve, hash_of, read_control_points
+from .finished import finished
+from .kept import KeptPoints
+from .measurement import stem_of
+from .pair import Pair, Request, load_pair, through_control_points
+from .subject import threat_line
+
+
+def run_connect(
+    sources: tuple[str, str], request: Request, *, out: Path | None, overwrite: bool, quiet: bool, verbose: bool
+) -> tuple[Path, Result, bool]:
+    """Return the result of a pair, its file, and whether it was there already."""
+    keep_freed_memory()
+    with progress(quiet=quiet, verbose=verbose) as report:
+        pair = load_pair(sources, request, report)
+    given = pair.request.control_points
+    if given is not None:
+        kind, held = read_control_points(given, pair.sha256, sources)
+        interior = 0 if held.points is None else len(held.points)
+        pair = replace(pair, request=through_control_points(pair.request, kind, interior))
+    identity = pair.identity(hash_of(given))
+    stem = f"{stem_of(sources[0], pair.first)}+{stem_of(sources[1], pair.second)}"
+    path = out or default_path(stem, "connect", identity)
+    found = None if overwrite else finished(path, identity)
+    if not quiet:
+        say(describe(pair))
+    if found is not None:
+        return path, found, True
+    check_writable(path)  # before the hours, not after them
+    curve_path = (out or default_path(stem, "curve", pair.curve_settings)).with_suffix(".pt")
+    with progress(quiet=quiet, verbose=verbose) as report:
+        chosen = choose_curve(pair, curve_path, overwrite=overwrite, report=report)
+    with GrowingResult(path, identity, fresh=overwrite) as growing:
+        try:
+            with progress(quiet=quiet, verbose=verbose) as report:
+                result = _scan(pair, chosen, growing, report)
+        except KeyboardInterrupt as interruption:
+            left = f"each finished point is in {growing.path}, and the same command goes on from there"
+            kind_of = Interruption if isinstance(interruption, Interruption) else KeyboardInterrupt
+            raise kind_of(f"interrupted; {left if growing.path.exists() else 'nothing was saved'}") from interruption
+        result.save(path, overwrite=overwrite)
+        growing.remove()
+    return path, result, False
+
+
+def describe(pair: Pair) -> str:
+    """Return the lines that state what is measured, and how the curve came about."""
+    attack = pair.attacks[-1]
+    line = threat_line(
+        pair.first,
+        eps=[one.ball.eps for one in pair.attacks] if len(pair.attacks) > 1 else 0.0,
+        norm=attack.ball.norm,
+        n=pair.n,
+        attack=str(attack),
+        batchnorm=pair.batchnorm,
+        adversary="anew at each point",
+    )
+    if pair.request.control_points is not None:
+        curve = f"a {pair.kind} through {pair.request.control_points}"
+    elif not pair.trains:
+        curve = "the line" if pair.kind == "line" else f"a {pair.kind} on the line, untrained"
+    else:
+        recipe = pair.recipe
+        curve = (
+            f"a {pair.kind} of {pair.start.interior} interior points, trained for {recipe.epochs} epochs at eps "
+            f"{format_eps(recipe.eps)} ({recipe.optimizer}, lr {recipe.lr:g})"
+        )
+    return f"from {pair.first.checkpoint.name} to {pair.second.checkpoint.name} by {curve}\n{line}"
+
+
+def _scan(pair: Pair, chosen: Chosen, growing: GrowingResult, report: Report) -> Result:
+    request, attack = pair.request, pair.attacks[-1]
+    provenance = [subject.provenance() for subject in (pair.first, pair.second)]
+    seeds = [subject.checkpoint.training.get("seed") for subject in (pair.first, pair.second)]
+    training = provenance[0]["training"]
+    return connect(
+        pair.first.model,
+        pair.second.model,
+        pair.first.data,
+        eps=[one.ball.eps for one in pair.attacks],
+        curve=pair.kind,
+        control_points=chosen.points,
+        recipe=pair.recipe,
+        train_on=pair.training_split,
+        other=pair.other,
+        points=request.points,
+        adaptive=request.adaptive,
+        grid_tol=request.grid_tol,
+        batchnorm=None if pair.batchnorm == "none" else pair.batchnorm,
+        gradient=request.gradient,
+        lambda_1=request.lambda_1,
+        attack=attack,
+        n_examples=pair.n,
+        seed=request.seed,
+        batch_size=request.batch_size,
+        progress=report,
+        keeper=lambda *layout: KeptPoints(growing, *layout),
+        provenance_of={
+            **{key: [entry[key] for entry in provenance] for key in ("checkpoint", "checkpoint_sha256")},
+            "training": None if training is None else {**training, "seed": seeds},
+            "train_eps": pair.train_eps if not math.isnan(pair.train_eps) else math.nan,
+            "model": pair.first.model_spec,
+            "epochs": chosen.epochs,
+            "steps": chosen.steps,
+            "control_points": None if chosen.path is None else str(chosen.path),
+            "control_points_sha256": hash_of(chosen.path),
+            **({} if chosen.training is None else {"curve_training": chosen.training}),
+            "command": command_line(),
+            "settings": growing.identity,
+        },
+    )
