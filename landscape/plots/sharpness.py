@@ -47,18 +47,22 @@ def figure_sharpness(results: Sequence[Result], *, width: float = style.SINGLE) 
 def draw_curvature(ax: Axes, results: Sequence[Result]) -> None:
     """Draw lambda_1 with its standard error over examples, and the trace with its interval over probes, against eps."""
     colours = style.eps_colours(_trained(result) for result in results)
+    told: set[float] = set()
     for result in results:
-        arrays, colour = result.arrays, colours[_trained(result)]
+        arrays, trained = result.arrays, _trained(result)
+        colour = colours[trained]
+        name = "λ₁" if len(results) == 1 else f"λ₁, trained at {format_eps(trained)}"
         ax.errorbar(
             arrays["eps"], arrays["lambda_1"], yerr=arrays["lambda_1_se"], fmt="o-", color=colour, elinewidth=0.7,
-            label=f"λ₁, trained at {format_eps(_trained(result))}" if len(results) > 1 else "λ₁",
+            label="_net" if trained in told else name,
         )  # fmt: skip
         if "trace" in arrays:
             reach = [arrays["trace"] - arrays["trace_low"], arrays["trace_high"] - arrays["trace"]]
-            label = "_trace" if len(results) > 1 and result is not results[-1] else "trace"
             ax.errorbar(
-                arrays["eps"], arrays["trace"], yerr=reach, fmt="s:", ms=2, color=colour, elinewidth=0.7, label=label
-            )
+                arrays["eps"], arrays["trace"], yerr=reach, fmt="s:", ms=2, color=colour, elinewidth=0.7,
+                label="_net" if told else "trace",
+            )  # fmt: skip
+        told.add(trained)
     values = np.concatenate([result.arrays["lambda_1"] for result in results])
     if (values > 0).all():
         ax.set_yscale("log")
@@ -67,7 +71,7 @@ def draw_curvature(ax: Axes, results: Sequence[Result]) -> None:
     ax.set_ylabel("curvature (nats)")
     ax.set_xticks(sorted({float(eps) for result in results for eps in result.arrays["eps"]}))
     ax.xaxis.set_major_formatter(lambda value, _: format_eps(float(value)))
-    ax.legend(loc="best")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1.0, borderaxespad=0.2)
 
 
 def draw_rises(ax: Axes, results: Sequence[Result], name: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from .result import Result
 
+LOOSE = 0.05  # share of a rise at a worst shift by which attack or ascent may fall short before it must be said
 ZERO_GRADIENTS = 0.1  # share of examples without a gradient at the attack's start, beyond which it must be said
 
 
@@ -41,6 +42,8 @@ def caveats(result: Result) -> list[str]:
         found += _of_surface(result)
     if result.kind == "connect":
         found += _of_connect(result)
+    if result.kind == "sharpness":
+        found += _of_sharpness(result)
     if result.attrs.get("status") == "partial":
         found.append("unfinished")
     elif result.attrs.get("status") == "not-converged" and not found:
@@ -86,4 +89,22 @@ def _of_connect(result: Result) -> list[str]:
                 found.append(f"{count:,} of {status.size:,} values{where} {word}")
     if result.attrs.get("curve") != "line" and result.attrs.get("steps") == 0:
         found.append("control points not trained: the curve is the line")
+    return found
+
+
+def _of_sharpness(result: Result) -> list[str]:
+    """Return where the attack at a shifted point did less than the images held, or the ascents did not agree."""
+    found = []
+    arrays = result.arrays
+    if "worst_rise" in arrays:
+        rise, held, gap = (arrays[name] for name in ("worst_rise", "worst_rise_frozen", "worst_rise_gap"))
+        if loose := int(np.sum(rise < (1 - LOOSE) * held)):
+            found.append(
+                f"at {loose} of {rise.size} worst shifts the attack found less than the images held at the net"
+            )
+        apart = gap > LOOSE * held
+        if apart.any():
+            found.append(
+                f"ascents to {int(apart.sum())} of {rise.size} worst shifts ended over {100 * LOOSE:.0f} % apart"
+            )
     return found

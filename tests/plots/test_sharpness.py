@@ -9,6 +9,7 @@ import pytest
 
 from landscape.plots import DOUBLE, SINGLE, draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, plot
 from landscape.plots.style import new_figure
+from landscape.results.caveats import caveats
 from landscape.results.comparison import Comparison
 from landscape.results.sharpness_study import compared, read_runs
 from tests.results.made_sharpness import RANDOM, sharpness
@@ -94,3 +95,14 @@ def test_plot_draws_what_the_file_has(width: float) -> None:
     figure = plot([sharpness(0.1, collapsed=True), sharpness(0.2)])
     assert "constant classifier" in figure.get_suptitle()
     assert "lower bound" in figure.get_supxlabel()
+
+
+def test_a_loose_attack_and_ascents_that_disagree_are_said() -> None:
+    assert caveats(sharpness(0.1)) == []
+    result = sharpness(0.1)
+    result.arrays["worst_rise_frozen"][1, 2] = 1.2 * result.worst_rise[1, 2]
+    result.arrays["worst_rise_gap"][0] = 0.5 * result.worst_rise[0]
+    assert caveats(result) == [
+        "at 1 of 9 worst shifts the attack found less than the images held at the net",
+        "ascents to 3 of 9 worst shifts ended over 5 % apart",
+    ]
