@@ -56,7 +56,11 @@ def draw_connect(
     for place, rung in enumerate(rungs):
         colour = colours[float(main.eps[rung])]
         if name == LOSS and brackets:
-            draw_bracket(ax, main, rung, colour, shift=_DODGE * (place - (len(rungs) - 1) / 2))
+            interval = (float(main.barrier_low[rung]), float(main.barrier_high[rung]))
+            shift = dodge(place, len(rungs))
+            draw_bracket(
+                ax, main.ends[rung], float(main.top_t[rung]), float(main.barrier[rung]), interval, colour, shift
+            )
         if deployed:
             _draw_deployed(ax, result, rung, name, split, colour)
     ax.set_xlim(-0.03, 1.03)
@@ -64,21 +68,31 @@ def draw_connect(
     ax.set_ylabel("loss (nats)" if name == LOSS else "error (%)")
 
 
-def draw_bracket(ax: Axes, way: Way, rung: int, colour: Any, *, shift: float = 0.0) -> None:
-    """Draw a barrier as a bracket from the chord upwards, its interval as a bar upon it, the chord dotted."""
+def draw_bracket(
+    ax: Axes,
+    ends: np.ndarray,
+    at: float,
+    barrier: float,
+    interval: tuple[float, float],
+    colour: Any,
+    shift: float = 0.0,
+) -> None:
+    """Draw a barrier at t = `at` as a bracket that stands on the chord of the ends (2,), its interval a bar upon it.
+
+    The chord is dotted; `shift` moves the bracket aside, along t, where another stands. What is NaN is not drawn.
+    """
     fine = np.linspace(0, 1, 101)
-    ax.plot(fine, way.chord(rung, fine), color=colour, linestyle=(0, (1, 1.6)), linewidth=0.7, zorder=2.2, gid="chord")
-    at, height = float(way.top_t[rung]), float(way.barrier[rung])
-    foot = float(way.chord(rung, at))
-    if not np.isfinite([foot, height]).all():
+    chord = (1 - fine) * ends[0] + fine * ends[1]
+    ax.plot(fine, chord, color=colour, linestyle=(0, (1, 1.6)), linewidth=0.7, zorder=2.2, gid="chord")
+    foot = (1 - at) * float(ends[0]) + at * float(ends[1])
+    if not np.isfinite([foot, barrier]).all():
         return
     at += shift
-    low, high = foot + float(way.barrier_low[rung]), foot + float(way.barrier_high[rung])
-    if np.isfinite([low, high]).all():
-        ax.plot([at, at], [low, high], color=colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt", zorder=3.8,
-                gid="interval")  # fmt: skip
+    if np.isfinite(interval).all():
+        ax.plot([at, at], np.add(foot, interval), color=colour, linewidth=3.2, alpha=0.45, solid_capstyle="butt",
+                zorder=3.8, gid="interval")  # fmt: skip
     across = [at - 0.5 * _CAP, at + 0.5 * _CAP, at, at, at - 0.5 * _CAP, at + 0.5 * _CAP]
-    up = [foot, foot, foot, foot + height, foot + height, foot + height]
+    up = [foot, foot, foot, foot + barrier, foot + barrier, foot + barrier]
     ax.plot(across, up, color=colour, linewidth=0.9, solid_joinstyle="miter", zorder=4, gid="bracket")
 
 
@@ -163,6 +177,11 @@ def scale_losses(axes: Sequence[Axes], ways: Sequence[Way]) -> None:
     top = 1.08 * float(positive.max()) if positive.size else 1.0
     for ax in axes:
         ax.set_ylim(0, top)
+
+
+def dodge(place: int, count: int) -> float:
+    """Return how far along t to move one of `count` brackets, so that they stand apart."""
+    return _DODGE * (place - (count - 1) / 2)
 
 
 def prefixes_of(result: Result) -> list[str]:

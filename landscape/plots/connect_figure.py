@@ -34,6 +34,7 @@ from .connect import (
 from .labels import footnote
 
 SHARED = ("norm", "model", "data_sha256", "n_examples", "attack", "adversary", "batchnorm", "curve", "interior_points")
+_OF_ATTACKS = ("attack", "adversary")
 _WORDS = {"data_sha256": "data", "n_examples": "N", "batchnorm": "BatchNorm", "interior_points": "interior points"}
 _ALONG = {"gradient_norm": "gradient norm", "lambda_1": "$\\lambda_1$ (nats)"}
 
@@ -123,7 +124,9 @@ def stamps(results: Sequence[Result]) -> list[str]:
     ]
     differing = []
     for name in SHARED:
-        values = list(dict.fromkeys(show(result.attrs.get(name)) for result in results))
+        # Nothing attacks the clean loss: it has no attack to differ in.
+        asked = [result for result in results if name not in _OF_ATTACKS or np.any(result.arrays["eps"] > 0)]
+        values = list(dict.fromkeys(show(result.attrs.get(name)) for result in asked))
         if len(values) > 1:
             listed = "" if name == "data_sha256" else f" ({' / '.join(values[:3])})"
             differing.append(f"{_WORDS.get(name, name)}{listed}")

@@ -57,18 +57,24 @@ def group(results: Sequence[Result]) -> list[Curve]:
     """Group results that differ in the training seed alone, and label the groups apart, in the order of their eps."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        members = groups.setdefault(_settings_key(result), [])
+        members = groups.setdefault(settings_key(result), [])
         # The same seed twice is no repetition of the training: a curve of its own, told apart by its checkpoint.
         if any(_training(member).get("seed") == _training(result).get("seed") for member in members):
-            members = groups.setdefault(f"{_settings_key(result)} {len(groups)}", [])
+            members = groups.setdefault(f"{settings_key(result)} {len(groups)}", [])
         members.append(result)
     ordered = sorted(groups.values(), key=lambda members: _order(members[0]))
-    labels = _told_apart([members[0] for members in ordered])
+    labels = told_apart([members[0] for members in ordered])
     counted = [
         f"{label} ({len(members)} seeds)" if len(members) > 1 else label
         for label, members in zip(labels, ordered, strict=True)
     ]
     return [Curve(tuple(members), label) for members, label in zip(ordered, counted, strict=True)]
+
+
+def settings_key(result: Result) -> str:
+    """Return what repeats of one experiment under other training seeds have in common, as a text."""
+    training = {key: value for key, value in _training(result).items() if key in _RECIPE}
+    return repr([str(result.attrs.get(name)) for name in _SETTINGS] + sorted(training.items(), key=repr))
 
 
 def eps_labels(results: Sequence[Result]) -> list[str]:
@@ -107,11 +113,6 @@ def radii(result: Result) -> list[float]:
     return result.arrays["eps"].tolist() if ladder else [_float(result, "eps")]
 
 
-def _settings_key(result: Result) -> str:
-    training = {key: value for key, value in _training(result).items() if key in _RECIPE}
-    return repr([str(result.attrs.get(name)) for name in _SETTINGS] + sorted(training.items(), key=repr))
-
-
 # The part of `training` that a seed leaves alone; the history and the final errors differ in every run.
 _RECIPE = {
     "eps", "eps_schedule", "eps_overshoot", "epochs", "epoch", "optimizer", "lr", "lr_schedule", "batch_size",
@@ -119,7 +120,8 @@ _RECIPE = {
 }  # fmt: skip
 
 
-def _told_apart(results: Sequence[Result]) -> list[str]:
+def told_apart(results: Sequence[Result]) -> list[str]:
+    """Return a label for each result: its eps, and what tells it from the others of that eps."""
     labels = eps_labels(results)
     for telling in _TELLING:
         if len(set(labels)) == len(labels):
@@ -185,7 +187,9 @@ def _float(result: Result, name: str) -> float:
 
 
 def _training(result: Result) -> dict[str, Any]:
+    """Return how a net was trained; of several nets the first."""
     training = result.attrs.get("training")
+    training = training[0] if isinstance(training, list) and training else training
     return training if isinstance(training, dict) else {}
 
 

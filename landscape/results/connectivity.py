@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 from ..errors import UsageError
 from .kinds.surface import FAILED, NOT_FINITE
@@ -45,11 +46,6 @@ class Way:
         """The barrier (E,) as a multiple of the mean loss of the ends."""
         return self.barrier / self.ends.mean(axis=1)
 
-    def chord(self, rung: int, t: np.ndarray | float) -> np.ndarray:
-        """Return (1 - t) L(0) + t L(1) at places t, at the radius of that number."""
-        first, last = self.ends[rung]
-        return np.asarray((1 - np.asarray(t)) * first + np.asarray(t) * last)
-
 
 def way_of(result: Result, prefix: str = CURVE, *, split: str | None = None) -> Way:
     """Return a way between the nets of a connect result, on its own split or on another that it has.
@@ -66,7 +62,7 @@ def way_of(result: Result, prefix: str = CURVE, *, split: str | None = None) -> 
     values = {name: np.where(known, array, np.nan) for name, array in values.items()}
     t, rate, n = result.arrays["t"][order], values["error_rate"], _examples(result, group)
     ends = values["loss"][:, [0, -1]]
-    rise = values["loss"] - (ends[:, :1] * (1 - t) + ends[:, 1:] * t)
+    rise = values["loss"] - (ends[:, :1] * (1 - t) + ends[:, 1:] * t)  # above the chord of the ends
     highest = t[np.argmax(np.where(np.isfinite(rise), rise, -np.inf), axis=1)]
     return Way(
         t=t,
@@ -80,6 +76,23 @@ def way_of(result: Result, prefix: str = CURVE, *, split: str | None = None) -> 
         over_ends=result.arrays[f"{group}{prefix}barrier_over_ends"],
         top_t=highest,
     )
+
+
+def in_plane(result: Result, *, count: int = 101) -> np.ndarray | None:
+    """Return the curve (count, 2) on the plane through both nets and its middle control point, projected onto it.
+
+    A curve's points are sums of its control points whose weights add up to 1, so its projection is the same sum of
+    their projections. None where the file does not have these.
+    """
+    points = result.arrays.get("plane_points")
+    if points is None:
+        return None
+    t = np.linspace(0, 1, count)
+    if result.attrs["curve"] == "bezier":
+        degree = len(points) - 1
+        return np.asarray(binom.pmf(np.arange(degree + 1), degree, t[:, None]) @ points)
+    knots = np.linspace(0, 1, len(points))
+    return np.stack([np.interp(t, knots, points[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def splits_of(result: Result) -> list[str]:

@@ -95,4 +95,7 @@ _SHARED = (
     "status", "created", "landscape_version", "torch_version", "device", "seed", "data_sha256", "model", "data",
     "split", "n_examples", "n_parameters", "norm", "attack", "batchnorm", "wall_seconds",
 )  # fmt: skip
-_ARRAYS = ("gradient_norm", "lambda_1", "lambda_1_residual", "example_loss", "line_example_loss", "example_index")
+_ARRAYS = (
+    "gradient_norm", "lambda_1", "lambda_1_residual", "example_loss", "line_example_loss", "example_index",
+    "plane_points",
+)  # fmt: skip

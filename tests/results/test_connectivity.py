@@ -1,4 +1,4 @@
-"""Ways between nets: chords, barriers and lost values are the file's, whichever split and order."""
+"""Ways between nets: ends, barriers and lost values are the file's, whichever split and order."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from landscape.results.connectivity import LINE, splits_of, way_of
 from tests.results.made_connect import NOT_FINITE, connect
 
 
-def test_a_way_has_the_files_values_and_its_own_chord() -> None:
+def test_a_way_has_the_files_values_and_rises_highest_above_its_chord() -> None:
     made = connect(eps=(0, 0.1), hump=(0.5, 0.7))
     way = way_of(made)
     np.testing.assert_array_equal(way.loss, made.loss)
     np.testing.assert_allclose(way.ends, [[0.1, 0.3], [0.3, 0.5]])
-    np.testing.assert_allclose(way.chord(1, np.array([0, 0.25, 1])), [0.3, 0.35, 0.5])
     # The hump stands on the chord, highest in the middle: the rise there is the barrier.
     np.testing.assert_allclose(way.top_t, 0.5)
-    np.testing.assert_allclose([way.loss[rung, 10] - way.chord(rung, 0.5) for rung in (0, 1)], way.barrier)
+    np.testing.assert_allclose(way.loss[:, 10] - way.ends.mean(1), way.barrier)
     np.testing.assert_allclose(way.relative, [0.5 / 0.2, 0.7 / 0.4])
     np.testing.assert_allclose(way.error_se, np.sqrt(way.error_rate * (1 - way.error_rate) / 2000))
     assert way_of(made, LINE).barrier.tolist() == [2.0, 2.0]
