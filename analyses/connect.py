@@ -236,7 +236,7 @@ def _at_most(n_examples: int | str | None, total: int) -> int | str | None:
 def buffers_of(model_a: nn.Module, model_b: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the buffers of two nets by name, as `Along` takes them."""
     first = dict(model_a.named_buffers())
-    return first, {name: value for name, value in model_b.named_buffers() if name in first}
+    return first, {name: value.to(first[name].device) for name, value in model_b.named_buffers() if name in first}
 
 
 @dataclass(frozen=True, eq=False)

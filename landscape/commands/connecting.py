@@ -42,7 +42,8 @@ def run_connect(
     if found is not None:
         return path, found, True
     check_writable(path)  # before the hours, not after them
-    curve_path = (out or default_path(stem, "curve", pair.curve_settings)).with_suffix(".pt")
+    named = default_path(stem, "curve", pair.curve_settings).with_suffix(".pt")
+    curve_path = named if out is None else out.with_name(f"{out.stem}.curve.pt")
     with progress(quiet=quiet, verbose=verbose) as report:
         chosen = choose_curve(pair, curve_path, overwrite=overwrite, report=report)
     with GrowingResult(path, identity, fresh=overwrite) as growing:

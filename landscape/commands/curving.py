@@ -62,12 +62,14 @@ def choose_curve(pair: Pair, path: Path, *, overwrite: bool, report: Report) -> 
         return _chosen(given, checkpoint)
     if not pair.trains:
         return Chosen(pair.start.points[1:-1])
-    if path.exists() and not overwrite:
+    if path.exists():
         checkpoint = read_checkpoint(path)
-        told = checkpoint.training.get("curve", {})
-        if checkpoint.points is None or told.get("settings") != pair.curve_settings:
-            raise LandscapeError(f"{path} holds another net or curve; give --overwrite, or another --out")
-        return _chosen(path, checkpoint)
+        if checkpoint.points is None:  # somebody's net is not replaced, whatever was asked
+            raise LandscapeError(f"{path} is a net, and where the control points would lie; give another --out")
+        if not overwrite and checkpoint.training.get("curve", {}).get("settings") != pair.curve_settings:
+            raise LandscapeError(f"{path} holds another curve; give --overwrite, or another --out")
+        if not overwrite:
+            return _chosen(path, checkpoint)
     check_writable(path)
     files = CurveFiles(
         path.with_name(f"{path.stem}.resume.pt"),

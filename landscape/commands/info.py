@@ -56,11 +56,13 @@ def _checkpoint(source: str) -> list[tuple[str, str]]:
     training = dict(checkpoint.training)
     final = {_FINAL.get(name, name): value for name, value in (training.pop("final", None) or {}).items()}
     history = training.pop("history", None) or []
+    curve = training.pop("curve", None)
     lines = [
         ("checkpoint", f"{checkpoint.name} ({checkpoint.path})"),
         ("sha256", checkpoint.sha256),
         ("model", checkpoint.model or "unknown: bare weights; give --model"),
         ("data", checkpoint.data or "unknown: give --data"),
+        *([] if not isinstance(curve, dict) else [("curve", _curve(curve))]),
         ("tensors", f"{len(checkpoint.state_dict)}, {parameters:,} numbers"),
         *((name, _text(name, value)) for name, value in training.items() if _known(value)),
         ("epochs in history", str(len(history))),
@@ -68,6 +70,11 @@ def _checkpoint(source: str) -> list[tuple[str, str]]:
         *((f"made with {name}", str(version)) for name, version in checkpoint.versions.items()),
     ]
     return [line for line in lines if line != ("epochs in history", "0")]
+
+
+def _curve(told: dict[str, Any]) -> str:
+    between = " to ".join(map(str, told.get("ends", [])))
+    return f"{told.get('net')} of a {told.get('kind')} from {between}; {told.get('steps')} updates"
 
 
 def _known(value: Any) -> bool:

@@ -106,6 +106,8 @@ def test_the_file_of_the_control_points_holds_them_all_and_loads_as_the_net_of_t
     objective = Objective(net, data.images[rows], data.labels[rows])
     expected = [objective.value(curve.at(t)) for t in (0, 0.5, 1)]
     np.testing.assert_allclose(result.loss[0], expected, rtol=1e-5)
+    said = landscape("info", points).out
+    assert "control point 2 of 3 of a bezier from a.pt to b.pt; 3 updates" in said
     done = landscape(
         "surface", "--dirs", f"a.pt,b.pt,{points}", "--eps", "0", "--grid", "2x2", "--n-examples", "8", "--audit", "0"
     )
@@ -175,6 +177,14 @@ def test_a_result_of_other_settings_is_kept(nets: tuple[Path, Path]) -> None:
     assert (done.code, "holds a result of other settings" in done.err) == (1, True)
     assert contents(Path()) == before
     assert not read_result("x.h5").attrs["control_points"]
+
+
+def test_a_net_where_the_control_points_would_lie_is_never_replaced(nets: tuple[Path, Path]) -> None:
+    net = shutil.copy("a.pt", "x.curve.pt")
+    before = contents(Path())
+    done = landscape("connect", *nets, *TRAIN, *SCAN, "--out", "x.h5", "--overwrite")
+    assert (done.code, f"{net} is a net, and where the control points would lie" in done.err) == (1, True), done.err
+    assert contents(Path()) == before
 
 
 def test_gradient_and_adaptive_places_are_measured_where_asked(nets: tuple[Path, Path]) -> None:
