@@ -8,7 +8,7 @@ and verdicts as fig2-effects.csv, and how they were made as fig2.json.
 
 from __future__ import annotations
 
-import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,22 +31,22 @@ from landscape.figures.outputs import (  # noqa: E402
     output_stem,
     run,
     training_seed,
-    write_text,
+    write_outputs,
 )
 
 from landscape.errors import ResultError  # noqa: E402
-from landscape.plots import DOUBLE, SINGLE, save_figure  # noqa: E402
+from landscape.plots import DOUBLE, SINGLE  # noqa: E402
 from landscape.plots.escape import escape  # noqa: E402
 from landscape.plots.gradients import figure_gradients, spans  # noqa: E402
 from landscape.plots.labels import Curve  # noqa: E402
 from landscape.plots.traces import TEST_ERROR, arms  # noqa: E402
-from landscape.results import Result, provenance, read_kind, read_result  # noqa: E402
-from landscape.statistics import paired_over_seeds  # noqa: E402
+from landscape.results import Result, read_kind, read_result  # noqa: E402
+from landscape.results.comparison import contrast, verdict  # noqa: E402
+from landscape.results.replicates import Replicate  # noqa: E402
 from landscape.streams import stream  # noqa: E402
 
 KIND = "traces"
 TOLD = ("train_eps", "checkpoint", "checkpoint_sha256", "command")
-DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def endpoints(result: Result) -> Endpoints:
 def effects(curves: Sequence[Curve]) -> Iterator[list[Any]]:
     """Yield, for each arm against the one of the smallest eps, each endpoint's paired difference over shared seeds.
 
-    The interval is the percentile bootstrap's over seeds, the p-value Student's. A verdict ("higher", "lower") asks for
-    an interval that leaves out 0, and for all seeds, three or more, on one side; else there is too little to tell.
+    Interval, p-value and verdict ("higher", "lower", "too small to tell") are those of `landscape compare`: Student's,
+    over three seeds or more.
     """
     by_arm = [(curve, {training_seed(one): endpoints(one) for one in curve.results}) for curve in curves]
     pairs = [(by_arm[0], other) for other in by_arm[1:]]
@@ -99,22 +99,17 @@ def effects(curves: Sequence[Curve]) -> Iterator[list[Any]]:
     for (base, bases), (arm, found) in pairs:
         for name in Endpoints.__dataclass_fields__:
             shared = [seed for seed in found if seed in bases]
-            differences = np.array([float(getattr(found[s], name)) - float(getattr(bases[s], name)) for s in shared])
-            differences = differences[np.isfinite(differences)]
+            each = [float(getattr(found[seed], name)) - float(getattr(bases[seed], name)) for seed in shared]
+            differences = [one for one in each if math.isfinite(one)]
             yield [_name(arm), _name(base), name, len(differences), *_judged(differences)]
 
 
-def _judged(differences: np.ndarray) -> list[Any]:
+def _judged(differences: Sequence[float]) -> list[Any]:
     """Return mean, interval, p and verdict of paired differences (S,)."""
     if len(differences) == 0:
-        return [float("nan"), float("nan"), float("nan"), float("nan"), "not measured"]
-    chosen = stream(0, "bootstrap over seeds").integers(len(differences), size=(DRAWS, len(differences)))
-    low, high = np.percentile(differences[chosen].mean(axis=1), [2.5, 97.5])
-    p = paired_over_seeds(differences.tolist(), [0.0] * len(differences)).p
-    verdict = "too small to tell"
-    if len(differences) > 2 and (low > 0 or high < 0) and abs(np.sign(differences).sum()) == len(differences):
-        verdict = "higher" if low > 0 else "lower"
-    return [float(differences.mean()), float(low), float(high), p, verdict]
+        return [math.nan] * 4 + ["not measured"]
+    found = contrast([[Replicate.of_number(one) for one in differences]], [1.0], paired=False, rng=stream(0, "seeds"))
+    return [found.value, found.low, found.high, found.p, verdict(found, len(differences))]
 
 
 def draw(inputs: Sequence[Path], out: Path, *, width: float = DOUBLE, command: str = "") -> Drawn:
@@ -133,24 +128,16 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = DOUBLE, command: s
         )
     figure = figure_gradients(list(used.values()), width=width)
     curves = arms(list(used.values()))
-    written = [save_figure(figure, stem.with_name(stem.name + suffix)) for suffix in (".pdf", ".png")]
     header = ["arm", "seed", "checkpoint", *Endpoints.__dataclass_fields__]
     rows = [
         [_name(curve), training_seed(one), one.attrs["checkpoint"], *vars(endpoints(one)).values()]
         for curve in curves
         for one in curve.results
     ]
-    written.append(write_text(stem.with_name(stem.name + ".csv"), csv_text(header, rows)))
-    header = ["arm", "against", "endpoint", "seeds", "difference", "low", "high", "p", "verdict"]
-    written.append(write_text(stem.with_name(stem.name + "-effects.csv"), csv_text(header, list(effects(curves)))))
-    made = {
-        **provenance(command=command),
-        "outputs": [path.name for path in written],
-        "inputs": [input_record(path, result, TOLD) for path, result in used.items()],
-        "left_out": [str(path) for path in skipped],
-    }
-    text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
-    return [*written, write_text(stem.with_name(stem.name + ".json"), text)], skipped
+    judged = ["arm", "against", "endpoint", "seeds", "difference", "low", "high", "p", "verdict"]
+    tables = {".csv": csv_text(header, rows), "-effects.csv": csv_text(judged, effects(curves))}
+    records = [input_record(path, result, TOLD) for path, result in used.items()]
+    return write_outputs(stem, figure, tables, inputs=records, left_out=skipped, command=command), skipped
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -29,6 +29,7 @@ from landscape.figures.outputs import Drawn, csv_text, input_record, of_kind, ru
 
 from landscape.errors import ResultError, UsageError  # noqa: E402
 from landscape.results import Result, provenance, read_result  # noqa: E402
+from landscape.results.replicates import recipe_of  # noqa: E402
 from landscape.statistics import Difference, mcnemar, paired_over_seeds, with_deviation  # noqa: E402
 
 KIND = "evaluate"
@@ -36,7 +37,6 @@ TOLD = ("eps", "norm", "attack", "checkpoint", "checkpoint_sha256", "command")
 WORST = "worst case"
 SUFFIXES = (".txt", ".tex", ".csv", ".json")
 _ORDER = {"constant": 0, "linear": 1, "cosine": 2}
-_ASIDE = ("seed", "final", "best")  # of a checkpoint's training: what runs of one recipe differ in
 
 
 @dataclass
@@ -99,9 +99,7 @@ def gather(results: Sequence[Result]) -> Table:
         for place, name in enumerate(result.checkpoints.tolist()):
             training = _training(result, place)
             best = Path(name).stem.endswith("-best")
-            shared = {
-                key: value for key, value in training.items() if key not in _ASIDE and not (best and key == "epoch")
-            }
+            shared = {key: value for key, value in recipe_of(training).items() if not (best and key == "epoch")}
             key = json.dumps([shared, best, None if training else name], sort_keys=True)
             row = rows.setdefault(key, Row(_label(training, name, best)))
             verdicts = np.vstack([result.correct[place], result.correct[place].all(0)[None]])

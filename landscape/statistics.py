@@ -71,24 +71,6 @@ def paired_over_seeds(rates_a: Sequence[float], rates_b: Sequence[float], *, lev
     return Difference(mean, mean - half, mean + half, p, level)
 
 
-def bootstrap_over_seeds(
-    correct_a: np.ndarray, correct_b: np.ndarray, generator: np.random.Generator, *, draws: int = 2000
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean difference a - b of error rates: seeds drawn, then examples.
-
-    `correct_a` and `correct_b` (S, N) are verdicts over shared seeds and shared examples. With few seeds it is too
-    narrow (the percentile bootstrap of S means); Student's t is the interval that decides.
-    """
-    difference = np.asarray(correct_b, dtype=np.int8) - np.asarray(correct_a, dtype=np.int8)  # wrong_a - wrong_b
-    seeds, n = difference.shape
-    means = np.empty(draws)
-    for i in range(draws):
-        weights = generator.multinomial(n, np.full(n, 1 / n))
-        means[i] = (difference @ weights)[generator.integers(seeds, size=seeds)].mean() / n
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def smallest_detectable(deviation: float, seeds: int, *, level: float = LEVEL, power: float = 0.8) -> float:
     """Return the mean paired difference that a t-interval over `seeds` tells from 0 with about this power.
 

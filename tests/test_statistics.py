@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from landscape.statistics import (
-    bootstrap_over_seeds,
     mcnemar,
     paired_over_seeds,
     smallest_detectable,
@@ -72,17 +71,6 @@ def test_one_seed_says_nothing_of_another() -> None:
 def test_equal_differences_leave_no_doubt() -> None:
     assert paired_over_seeds([0.5, 0.5], [0.25, 0.25]).sign == 1
     assert paired_over_seeds([0.5, 0.5], [0.5, 0.5]).p == 1
-
-
-def test_the_bootstrap_sees_seeds_and_examples() -> None:
-    generator = np.random.default_rng(0)
-    difficulty = generator.random(400)
-    a, b = difficulty + 0.05 * generator.standard_normal((6, 400)) > 0.5, difficulty > 0.4 + np.zeros((6, 400))
-    low, high = bootstrap_over_seeds(a, b, np.random.default_rng(1), draws=300)
-    difference = (~a).mean() - (~b).mean()
-    assert low < difference < high
-    # The examples alone: the standard error of a mean of 400 paired differences.
-    assert high - low > 2 * 1.96 * 0.7 * (b.astype(float) - a).mean(0).std() / 20
 
 
 def test_what_is_detectable_is_detected_four_times_in_five() -> None:

@@ -10,19 +10,28 @@ LOOSE = 0.05  # share of a rise at a worst shift by which attack or ascent may f
 ZERO_GRADIENTS = 0.1  # share of examples without a gradient at the attack's start, beyond which it must be said
 
 
-def is_collapsed(result: Result) -> bool | None:
-    """Return whether the net is a constant classifier, as its file says; None where the file does not.
+def is_collapsed(result: Result, row: int = 0) -> bool | None:
+    """Return whether the net, the `row`-th of several, is a constant classifier; None where its file does not say.
 
-    The rule is that of whoever wrote the file: `landscape.training.collapsed`, on the clean examples.
+    The rule is that of whoever wrote the file: `landscape.training.collapsed`, on the clean examples. An evaluation
+    knows what training said of each net at its end.
     """
     said = result.attrs.get("collapsed")
+    if said is None and result.kind == "evaluate" and result.attrs.get("ensemble") == "none":
+        training = result.attrs.get("training")
+        entry = training[row] if isinstance(training, list) and row < len(training) else training
+        final = entry.get("final") if isinstance(entry, dict) else None
+        said = final.get("collapsed") if isinstance(final, dict) else None
     return None if said is None else bool(said)
 
 
 def caveats(result: Result) -> list[str]:
     """Return what a reader has to know before trusting the numbers, a short clause each; empty where all is well."""
     found = []
-    if is_collapsed(result):
+    if result.kind == "evaluate":
+        dead = sum(is_collapsed(result, row) is True for row in range(len(result.arrays["checkpoints"])))
+        found += [f"{dead} of {len(result.arrays['checkpoints'])} nets are constant classifiers"] if dead else []
+    elif is_collapsed(result):
         found.append("constant classifier")
     if "pair_status" in result.arrays:
         status = result.arrays["pair_status"]

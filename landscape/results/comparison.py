@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from ..streams import stream
 from ..units import format_eps
@@ -21,6 +21,7 @@ from .replicates import Replicate, Replicates
 LEAST = 3  # seeds: two say nothing of how far seeds scatter
 LEVEL = 0.95
 DRAWS = 2000
+_MOST_DEGREES = 1e6  # of freedom: Student's is the normal's long before
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class Interval:
     low: float
     high: float
     degrees: float  # of freedom
+
+    @property
+    def p(self) -> float:
+        """Student's two-sided p-value of no effect; NaN where there is no interval."""
+        if math.isnan(self.degrees):
+            return math.nan
+        return (
+            2 * float(stdtr(min(self.degrees, _MOST_DEGREES), -abs(self.value) / self.error))
+            if self.error
+            else (float(self.value == 0))
+        )
 
 
 @dataclass(frozen=True)
@@ -131,13 +143,6 @@ def contrast(
     if min(sizes) < LEAST:
         error = _over_examples(groups, weights) if min(sizes) else math.nan
         return Interval(estimate if min(sizes) else math.nan, error, *[math.nan] * 3)
-    drawn = _examples_drawn(groups, values, rng, draws)
-    index = _bootknife(sizes[0], draws, rng) if paired else None
-    total = np.zeros(draws)
-    for weight, own in zip(weights, drawn, strict=True):
-        picked = index if index is not None else _bootknife(len(own), draws, rng)
-        total += weight * np.take_along_axis(own, picked, axis=0).mean(axis=0)
-    error = float(total.std(ddof=1))
     if paired:
         by_seed = sum(weight * own for weight, own in zip(weights, values, strict=True))
         shares = [(float(np.var(by_seed, ddof=1)) / sizes[0], sizes[0] - 1)]
@@ -146,10 +151,29 @@ def contrast(
             (weight**2 * float(own.var(ddof=1)) / own.size, own.size - 1)
             for weight, own in zip(weights, values, strict=True)
         ]
+    if all(not _error(net) > 0 for group in groups for net in group):
+        error = math.sqrt(sum(variance for variance, _ in shares))  # what the draws of seeds alone come to
+    else:
+        drawn = _examples_drawn(groups, values, rng, draws)
+        index = _bootknife(sizes[0], draws, rng) if paired else None
+        total = np.zeros(draws)
+        for weight, own in zip(weights, drawn, strict=True):
+            picked = index if index is not None else _bootknife(len(own), draws, rng)
+            total += weight * np.take_along_axis(own, picked, axis=0).mean(axis=0)
+        error = float(total.std(ddof=1))
     spent = sum(variance**2 / degrees for variance, degrees in shares)
     degrees = max(error**4 / spent, min(size - 1 for size in sizes)) if spent else math.inf
-    reach = float(stdtrit(min(degrees, 1e6), (1 + LEVEL) / 2)) * error
+    reach = float(stdtrit(min(degrees, _MOST_DEGREES), (1 + LEVEL) / 2)) * error
     return Interval(estimate, error, estimate - reach, estimate + reach, degrees)
+
+
+def verdict(interval: Interval, seeds: int, *, above: str = "higher", below: str = "lower") -> str:
+    """Return what an interval over a number of seeds allows to say: `above` or `below` where it leaves out 0."""
+    if seeds < LEAST:
+        return f"too few seeds ({seeds})"
+    if interval.low <= 0 <= interval.high:
+        return "too small to tell"
+    return above if interval.value > 0 else below
 
 
 def _examples_drawn(
@@ -206,13 +230,10 @@ def _effect(
 
 
 def _verdict(interval: Interval, seeds: int, by: str, groups: Sequence[Group], numeric: bool) -> str:
-    if seeds < LEAST:
-        return f"too few seeds ({seeds})"
-    if interval.low <= 0 <= interval.high:
-        return "too small to tell"
     if numeric:
-        return f"{'rises' if interval.value > 0 else 'falls'} with {'eps' if by == 'train_eps' else by}"
-    return f"{'higher' if interval.value > 0 else 'lower'} for {groups[-1].name}"
+        named = "eps" if by == "train_eps" else by
+        return verdict(interval, seeds, above=f"rises with {named}", below=f"falls with {named}")
+    return verdict(interval, seeds, above=f"higher for {groups[-1].name}", below=f"lower for {groups[-1].name}")
 
 
 def _name(name: float | str, by: str) -> str:

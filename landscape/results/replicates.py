@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,12 @@ _RECIPE = (
     "attack",
 )  # fmt: skip
 
+_FEW = "a comparison needs two files or more, a few training seeds for each group; name them all"
+_OUTCOMES = ("seed", "final", "best", "guard", "history")  # of a `training` entry: no settings that runs could share
+
+# What tells groups apart: the name of an attribute or of a setting of training, or a word made of the settings.
+By = str | Callable[[Mapping[str, Any]], str]
+
 
 @dataclass(frozen=True)
 class Replicate:
@@ -53,6 +59,11 @@ class Replicate:
     training: dict[str, Any]
     collapsed: bool | None
 
+    @classmethod
+    def of_number(cls, value: float, *, group: float | str = "", seed: int | None = None) -> Replicate:
+        """Return a number of one training run as a replicate; what it is over examples is left aside."""
+        return cls(str(seed), group, seed, value, None, 0.0, None, {}, None)
+
 
 @dataclass(frozen=True)
 class Replicates:
@@ -65,15 +76,15 @@ class Replicates:
 
 
 def read_replicates(
-    paths: Sequence[Path], *, by: str, quantity: str | None = None, eps: float | None = None, at: float | None = None
+    paths: Sequence[Path], *, by: By, quantity: str | None = None, eps: float | None = None, at: float | None = None
 ) -> Replicates:
-    """Read result files of one kind as replicates, grouped by the attribute or setting of training called `by`.
+    """Read result files of one kind as replicates, grouped by `by`.
 
-    Raises UsageError for fewer than two files, several kinds, or a quantity that the kind has not; ResultError, naming
+    Raises UsageError for fewer than two nets, several kinds, or a quantity that the kind has not; ResultError, naming
     the two files and what differs, where their numbers would not compare, and where a net comes twice.
     """
-    if len(paths) < 2:
-        raise UsageError("a comparison needs two files or more, a few training seeds for each group; name them all")
+    if not paths:
+        raise UsageError(_FEW)
     read = [(path, read_result(path, only=_small(path))) for path in paths]
     kinds = sorted({result.kind for _, result in read})
     if len(kinds) > 1:
@@ -89,11 +100,18 @@ def read_replicates(
     nets: list[Replicate] = []
     for (path, result), radius in zip(read, radii, strict=True):
         nets += _replicates(path, result, radius, choice, by)
+    if len(nets) < 2:
+        raise UsageError(_FEW)
     _check_repeats(nets)
     own = len({round(radius, 12) for radius in radii}) > 1 and by != "eps"
     where = "each net at its own eps" if own else "" if by == "eps" else f"eps = {format_eps(radii[0])}"
     words = ", ".join(part for part in (choice.words, where) if part)
     return Replicates(tuple(nets), words, choice.unit, tuple(_cautions(nets, choice, by)))
+
+
+def recipe_of(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a `training` entry: what runs that differ in their seed alone have in common."""
+    return {name: value for name, value in training.items() if name not in _OUTCOMES}
 
 
 def _small(path: Path) -> list[str]:
@@ -103,7 +121,7 @@ def _small(path: Path) -> list[str]:
     return [name for name, array in KINDS[read_kind(path)].arrays.items() if not {"P", "n"} & {*array.dims}]
 
 
-def _check_eps(paths: Sequence[Path], results: Sequence[Result], radii: Sequence[float], by: str) -> None:
+def _check_eps(paths: Sequence[Path], results: Sequence[Result], radii: Sequence[float], by: By) -> None:
     """Refuse files at different radii, unless each is at that of its net's training or they are grouped by it."""
     if by == "eps" or len({round(radius, 12) for radius in radii if not math.isnan(radius)}) <= 1:
         return
@@ -117,7 +135,7 @@ def _check_eps(paths: Sequence[Path], results: Sequence[Result], radii: Sequence
             )
 
 
-def _check_settings(paths: Sequence[Path], results: Sequence[Result], radii: Sequence[float], by: str) -> None:
+def _check_settings(paths: Sequence[Path], results: Sequence[Result], radii: Sequence[float], by: By) -> None:
     ignored = {by, "n_parameters"} if by == "model" else {by}
     for name in (*_SETTINGS, *_OF_ATTACKS):
         if name in ignored:
@@ -138,7 +156,7 @@ def _check_settings(paths: Sequence[Path], results: Sequence[Result], radii: Seq
                 )
 
 
-def _replicates(path: Path, result: Result, eps: float, choice: Choice, by: str) -> list[Replicate]:
+def _replicates(path: Path, result: Result, eps: float, choice: Choice, by: By) -> list[Replicate]:
     """Return the nets of a file: one, or each row of an evaluation of several."""
     count = len(result.arrays["checkpoints"]) if result.kind == "evaluate" else 1
     found = []
@@ -159,13 +177,15 @@ def _replicates(path: Path, result: Result, eps: float, choice: Choice, by: str)
                 error=error,
                 sha256=tuple(hashes) if isinstance(hashes, list) else hashes,
                 training=training,
-                collapsed=is_collapsed(result),
+                collapsed=is_collapsed(result, row),
             )
         )
     return found
 
 
-def _group(path: Path, result: Result, training: dict[str, Any], by: str, eps: float) -> float | str:
+def _group(path: Path, result: Result, training: dict[str, Any], by: By, eps: float) -> float | str:
+    if not isinstance(by, str):
+        return by(training)
     if by == "eps":
         return eps
     value = result.attrs.get(by)
@@ -197,7 +217,7 @@ def _check_repeats(nets: Sequence[Replicate]) -> None:
                 )
 
 
-def _cautions(nets: Sequence[Replicate], choice: Choice, by: str) -> list[str]:
+def _cautions(nets: Sequence[Replicate], choice: Choice, by: By) -> list[str]:
     found = list(choice.cautions)
     for name in _RECIPE:
         values = {repr(net.training.get(name)) for net in nets}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from scipy import stats
 
 from figures.fig2_gradients import effects, endpoints, main
 from landscape.plots.traces import arms
@@ -40,17 +41,26 @@ def test_a_runs_endpoints_are_those_of_its_rows() -> None:
     assert np.isnan(never.late_gradient_norm)
 
 
-def test_effects_are_paired_by_seed_and_verdicts_ask_for_all_seeds() -> None:
+def test_effects_are_paired_by_seed_with_students_interval() -> None:
     results = [traces(eps=0.0, seed=seed, escapes_at=10 + seed) for seed in range(4)]
     results += [traces(eps=0.1, seed=seed, escapes_at=20 + 2 * seed) for seed in range(3)]  # one seed is not there yet
     rows = {row[2]: row for row in effects(arms(results))}
-    arm, base, _, seeds, difference, low, high, _, verdict = rows["escape_step"]
+    arm, base, _, seeds, difference, low, high, p, verdict = rows["escape_step"]
     assert (arm, base, seeds, verdict) == ("ε = 0.1", "ε = 0", 3, "higher")
-    assert difference == pytest.approx(11)  # of 10, 11 and 12
-    assert 10 <= low < difference < high <= 12
+    wanted = stats.ttest_1samp([10, 11, 12], 0)
+    assert (difference, p) == pytest.approx((11, wanted.pvalue))
+    assert (low, high) == pytest.approx(wanted.confidence_interval())
     assert rows["distance"][4:] == [0.0, 0.0, 0.0, 1.0, "too small to tell"]
     two = {row[2]: row for row in effects(arms([*results[:2], *results[4:6]]))}
-    assert two["escape_step"][-1] == "too small to tell"
+    assert two["escape_step"][-1] == "too few seeds (2)"
+
+
+def test_seeds_that_scatter_too_much_are_too_little_to_tell() -> None:
+    """A percentile bootstrap of these four differences leaves out 0; Student's interval does not."""
+    results = [traces(eps=0.0, seed=seed, escapes_at=10) for seed in range(4)]
+    results += [traces(eps=0.1, seed=seed, escapes_at=10 + later) for seed, later in enumerate((1, 2, 3, 40))]
+    (row,) = [row for row in effects(arms(results)) if row[2] == "escape_step"]
+    assert row[5] < 0 and row[-1] == "too small to tell"
 
 
 def test_it_writes_picture_numbers_effects_and_provenance(files: list[Path], tmp_path: Path) -> None:

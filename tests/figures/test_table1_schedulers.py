@@ -14,7 +14,7 @@ from landscape.figures.table1_schedulers import as_csv, as_latex, as_text, compa
 
 from landscape.errors import ResultError
 from tests.results.made import hessian
-from tests.results.made_evaluate import evaluation, schedules
+from tests.results.made_evaluate import evaluation, schedules, sweep
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLEAR = {"constant": (560, 562, 558), "linear": (540, 543, 537), "cosine": (530, 532, 527)}
@@ -54,6 +54,11 @@ def test_last_and_best_are_rows_of_their_own() -> None:
     labels = [row.label for row in table.rows]
     assert labels == ["constant", "linear", "cosine", "constant, best", "linear, best", "cosine, best"]
     assert all(len(row.runs) == 3 for row in table.rows)
+
+
+def test_a_run_that_the_guard_has_spoken_of_is_of_its_recipe_still() -> None:
+    table = gather(sweep({("constant", 0.01): (None, 120, None), ("linear", 0.01): (60, 62, 64)}))
+    assert [(row.label, len(row.runs)) for row in table.rows] == [("constant", 3), ("linear", 3)]
 
 
 def test_text_latex_and_csv_say_the_same() -> None:

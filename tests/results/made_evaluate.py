@@ -87,3 +87,41 @@ def schedules(errors: dict[str, Sequence[int]], *, n: int = 1000, best: bool = F
         wrong = [[10, counts[seed]] for counts in errors.values()]
         found.append(evaluation(wrong, n=n, names=names, training=training, attacks=("clean", "apgd-ce")))
     return found
+
+
+Errors = dict[tuple[str, float], Sequence[int | None]]
+
+
+def sweep(errors: Errors, *, n: int = 200, data: str = "cd", recipe: dict[str, Any] | None = None) -> list[Result]:
+    """Return one evaluation for each seed: a net for each (schedule, learning rate), errors[...][seed] of n wrong.
+
+    None is a net that failed: nine tenths wrong, clean and attacked. Of the others a twentieth is wrong unattacked.
+    """
+    found = []
+    for seed in range(len(next(iter(errors.values())))):
+        counts = {place: row[seed] for place, row in errors.items()}
+        training = [
+            {
+                **{"eps": 0.1, "eps_schedule": schedule, "lr": rate, "seed": seed, "epochs": 6, "epoch": 6},
+                **(recipe or {}),
+                "final": {"collapsed": count is None, "clean_test_error": 0.1},
+                **({"guard": [{"event": "constant-classifier", "epoch": 3}]} if count is None else {}),
+            }
+            for (schedule, rate), count in counts.items()
+        ]
+        wrong = [[n * 9 // 10] * 2 if count is None else [n // 20, count] for count in counts.values()]
+        tail = "-".join(map(str, (recipe or {}).values()))
+        names = [f"{schedule}-{rate:g}-{seed}{tail}.pt" for schedule, rate in counts]
+        hashes = [f"{name:0<64}" for name in names]
+        found.append(
+            evaluation(
+                wrong,
+                n=n,
+                names=names,
+                training=training,
+                attacks=("clean", "pgd20"),
+                checkpoint_sha256=hashes,
+                data_sha256=data * 32,
+            )
+        )
+    return found

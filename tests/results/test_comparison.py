@@ -73,6 +73,16 @@ def test_the_interval_of_a_difference_holds_as_often_as_it_says(paired: bool) ->
     assert 0.90 <= coverage(found) <= 0.99
 
 
+def test_without_examples_it_is_students_interval_exactly() -> None:
+    """Paired as by SciPy's ttest_rel, apart as by Welch's: no draw is left in it."""
+    one, other = [0.30, 0.33, 0.29, 0.35], [0.28, 0.30, 0.28, 0.31]
+    groups = [[Replicate.of_number(value, seed=k) for k, value in enumerate(own)] for own in (one, other)]
+    for paired, wanted in ((True, stats.ttest_rel(other, one)), (False, stats.ttest_ind(other, one, equal_var=False))):
+        found = contrast(groups, [-1.0, 1.0], paired=paired, rng=np.random.default_rng(0))
+        assert (found.value, found.p) == pytest.approx((-0.025, wanted.pvalue))
+        assert (found.low, found.high) == pytest.approx(wanted.confidence_interval())
+
+
 def test_it_errs_on_the_wide_side_where_seeds_do_not_matter() -> None:
     """Noise of single examples in single nets is in the seeds' scatter and in the examples': counted more than once."""
     rng = np.random.default_rng(3)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from landscape.errors import LandscapeError
-from landscape.results import KINDS, Result
+from landscape.results import KINDS, Result, caveats, is_collapsed
 from landscape.results.replicates import Replicates, read_replicates
 from tests.results.made import hessian, with_density
+from tests.results.made_evaluate import sweep
 from tests.results.made_surface import NOT_FINITE, SKIPPED, surface
 
 X, Y = np.linspace(-0.4, 0.6, 6), np.linspace(-0.3, 0.6, 4)
@@ -46,6 +47,17 @@ def test_a_spectrum_gives_its_largest_eigenvalue_and_its_error(tmp_path: Path) -
     assert [(net.group, net.seed, net.value) for net in found.nets] == [(0.1, 3, 40.0), (0.1, 4, 50.0), (0.0, 3, 20.0)]
     assert [net.error for net in found.nets] == pytest.approx([2.4, 3.0, 1.2])
     assert found.quantity == "largest Hessian eigenvalue, each net at its own eps"
+
+
+def test_an_evaluations_nets_are_what_training_said_of_them(tmp_path: Path) -> None:
+    """One file of several nets is enough; a constant classifier is known by what its training says of its end."""
+    (result,) = sweep({("constant", 0.01): (None,), ("linear", 0.01): (50,)})
+    found = read(tmp_path, [result], by="eps_schedule")
+    assert [(net.group, net.collapsed) for net in found.nets] == [("constant", True), ("linear", False)]
+    assert not any("do not say whether" in caution for caution in found.cautions)
+    assert caveats(result) == ["1 of 2 nets are constant classifiers"]
+    joined = Result("evaluate", result.arrays, {**result.attrs, "ensemble": "softmax"})
+    assert is_collapsed(joined) is None and caveats(joined) == []  # of its members it says nothing
 
 
 def test_the_other_quantities_of_a_spectrum(tmp_path: Path) -> None:
