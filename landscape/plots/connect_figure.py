@@ -108,7 +108,9 @@ def panel_titles(panels: Sequence[Panel]) -> list[str]:
 def pair_name(result: Result) -> str:
     """Return the two nets of a result in one short text."""
     names = result.attrs.get("checkpoint")
-    return " – ".join(Path(str(name)).stem for name in (names if isinstance(names, list) else [names]))
+    return " – ".join(
+        Path(str(name)).name.removesuffix(".pt") for name in (names if isinstance(names, list) else [names])
+    )
 
 
 def stamps(results: Sequence[Result]) -> list[str]:

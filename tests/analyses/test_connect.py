@@ -164,6 +164,20 @@ def test_batchnorm_statistics_follow_the_policy_and_the_ends_are_shown_as_deploy
         assert found.loss[0, -1] != found.deployed_loss[0, -1]
 
 
+def test_with_batchnorm_a_curve_is_trained_and_recalibrated_under_attack_at_every_t_by_default() -> None:
+    one, other = Normed(0), Normed(1)
+    before = state_of(one)
+    recipe = Recipe(0.02, epochs=3, batch_size=6, attack="pgd:steps=1", lr=0.01)
+    found = landscape.connect(one, other, examples(12), eps=0.02, recipe=recipe, interior_points=1, points=5)
+    assert_untouched(one, before)
+    assert (found.attrs["batchnorm"], found.attrs["recalibration_examples"]) == ("adv-recal", 12)
+    assert (found.loss[:, [0, -1]] != found.deployed_loss).all()  # like is compared with like, and both are shown
+    np.testing.assert_array_equal(found.loss[:, [0, -1]], found.line_loss[:, [0, -1]])
+    assert (found.loss[:, 1:-1] != found.line_loss[:, 1:-1]).all()
+    again = landscape.connect(one, other, examples(12), eps=0.02, recipe=recipe, interior_points=1, points=5)
+    np.testing.assert_array_equal(again.loss, found.loss)
+
+
 def test_adaptive_places_are_common_to_curve_and_line() -> None:
     one, other = pair()
     settings: dict[str, Any] = {"eps": 0, "epochs": 0, "interior_points": 1}
