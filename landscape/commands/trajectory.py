@@ -109,6 +109,12 @@ def _plan(request: Request, report: Report) -> Plan:
                 f"{first.source} is {first.model_spec} on {first.data.spec}, and {subject.source} is "
                 f"{subject.model_spec} on {subject.data.spec}; give the checkpoints of one run"
             )
+        seeds = [one.checkpoint.training.get("seed") for one in (first, subject)]
+        if None not in seeds and seeds[0] != seeds[1]:
+            raise UsageError(
+                f"{first.source} was trained with seed {seeds[0]}, and {subject.source} with seed {seeds[1]}; "
+                "give the checkpoints of one run"
+            )
     if request.eps is None:
         eps, norm = choose_budget(last, None, request.norm)
         attacks = read_ladder(request.attack, norm, eps)
