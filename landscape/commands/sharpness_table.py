@@ -65,15 +65,17 @@ def show_study(paths: Sequence[Path], *, seed: int) -> None:
     whole = compared(runs, "lambda_1", seed=seed)
     columns = [(eps, compared(runs, "lambda_1", eps=eps, seed=seed)) for eps in common_radii(runs)]
     _show_matrix([(eps, column) for eps, column in columns if isinstance(column, Comparison)])
-    rows = [_effect("lambda_1", whole)]
+    rows, shifts = [_effect("lambda_1", whole)], {}
     for quantity in OWN[1:]:
         at = shift_of(runs, quantity)
-        label = quantity if at is None else f"{quantity}, {at:g}"
-        rows.append(_effect(label, compared(runs, quantity, at=at, seed=seed)))
+        rows.append(_effect(quantity, compared(runs, quantity, at=at, seed=seed)))
+        if at is not None:
+            shifts[quantity.partition("_")[0]] = at
     rows += [_effect(f"lambda_1, eps {format_eps(eps)}", column) for eps, column in columns]
     effects = [] if isinstance(whole, str) else whole.effects
     header = ["quantity", "group means", f"{effects[0].words if effects else 'effect'} (95 %)", "verdict"]
-    title = "with the eps of training, each net at its own eps unless said:"
+    told = ", ".join(f"{name} shifts of {at:g}" for name, at in shifts.items())
+    title = f"with the eps of training, each net at its own eps unless said{told and f'; {told}'}:"
     print_table(title, header, [row for row in rows if row])
     if isinstance(whole, str):
         say(f"lambda_1 is not compared: {whole}")

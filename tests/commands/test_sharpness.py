@@ -37,7 +37,14 @@ def test_nets_of_several_seeds_are_measured_and_compared() -> None:
     said = " ".join(done.out.split())
     assert said.count("curvature, by") == said.count("at the worst shifts found") == 6
     assert "λ₁ by the eps of training (rows) and of measurement (columns)" in said
-    for label in ("lambda_1", "lambda_1/loss", "trace", "worst_rise, 0.005", "random_rise, 0.2", "lambda_1, eps 0.1"):
+    for label in (
+        "lambda_1",
+        "lambda_1/loss",
+        "trace",
+        "worst shifts of 0.005, random shifts of 0.2",
+        "worst_rise/loss",
+        "lambda_1, eps 0.1",
+    ):
         assert label in said
     files = sorted(Path("results").glob("*.sharpness-*.h5"))
     assert len(files) == 6
