@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from landscape.analyses.density import density_beside
+from landscape.analyses.examples import examples_beside
 from torch import nn
 
 from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_positive
@@ -60,6 +61,7 @@ def hessian(
     loss: Loss = cross_entropy,
     density: bool = False,
     probes: int = PROBES,
+    per_example: int = 0,
     keep_vectors: float = KEEP_VECTORS,
     max_products: int | None = None,
     strict: bool = False,
@@ -76,6 +78,7 @@ def hessian(
     `params` ("layer4.*,fc.weight") takes the diagonal block of the parameters whose names match, the rest held.
     `weight_decay` adds an optimiser's L2 term to the loss.
     Eigenvectors are kept up to `keep_vectors` MiB, two at least.
+    With `per_example` = K the terms v'H_i v of every example are kept for the first K pairs (`examples/...`).
     With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
@@ -109,6 +112,8 @@ def hessian(
     if top > objective.n_parameters:
         size, most = objective.n_parameters, f"1 to {objective.n_parameters}" if objective.n_parameters > 1 else "1"
         raise UsageError(f"top = {top} of a Hessian that is {size} x {size}; give --top {most}")
+    if read_integer("per_example", per_example, least=0) > top:
+        raise UsageError(f"per_example = {per_example} is more than the {top} eigenpairs asked for; give a larger top")
     frozen = objective.freeze(progress=_staged(progress, "attack"))
     w0 = frozen.w0
     outputs, losses = frozen.outputs(w0)
@@ -140,15 +145,17 @@ def hessian(
         )
     arrays, numbers = density_beside(H, pairs, probes, seed, _staged(progress, "density")) if density else ({}, {})
     H.release()
-    curvature, gauss_newton = curvature_by_example(frozen, w0, pairs.vectors, progress=_staged(progress, "evidence"))
+    terms = curvature_by_example(frozen, w0, pairs.vectors, progress=_staged(progress, "evidence"))
+    if per_example:
+        arrays |= examples_beside(frozen, terms.leading(per_example), outputs, losses, clean_losses)
     kept = min(top, max(2, int(keep_vectors * 2**20) // (4 * objective.n_parameters)))
     result = Result(
         "hessian",
         {
             "eigenvalues": pairs.values,
             "residuals": pairs.residuals,
-            "eigenvalue_se": _standard_error(curvature),
-            "gauss_newton": gauss_newton.mean(axis=1),
+            "eigenvalue_se": _standard_error(terms.curvature),
+            "gauss_newton": terms.gauss_newton.mean(axis=1),
             "gradient_projection": (pairs.vectors @ gradient).cpu().numpy(),
             "pair_status": pairs.status,
             "eigenvectors": pairs.vectors[:kept].float().cpu().numpy(),

@@ -2,7 +2,7 @@
 
 from .density import Density, Interval, spectral_density
 from .eigenpairs import Eigenpairs, PairStatus, settle, shortfall, top_eigenpairs
-from .evidence import curvature_by_example, directional_curvature
+from .evidence import ExampleTerms, curvature_by_example, directional_curvature
 from .lanczos import WHICH, Lanczos
 from .operator import HessianOperator
 from .power import power_eigenpairs
@@ -11,6 +11,7 @@ __all__ = [
     "WHICH",
     "Density",
     "Eigenpairs",
+    "ExampleTerms",
     "HessianOperator",
     "Interval",
     "Lanczos",

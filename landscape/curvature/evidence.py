@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,42 +19,57 @@ Expansion = Callable[[Objective, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 _TRIED = 2  # examples on which the two modes are compared
 
 
-def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Return v'H_i v (n,) and v'G_i v (n,) of each example i at w (P,) along v (P,).
+class ExampleTerms(NamedTuple):
+    """v'H_i v, v'G_i v and g_i'v of each example i along k vectors, (k, n) float64: the means are v'Hv, v'Gv, g'v."""
 
-    H_i is the Hessian of the example's loss. Along w + t v the outputs f have a slope f' and a bend f''; the loss
-    contributes f'' . dloss/df (the net's bending) and f'(d2loss/df2)f' (the Gauss-Newton part G_i). Slope and bend come
-    by forward mode; by reverse mode for a net with an operation whose forward derivative is missing or wrong. A weight
-    decay is a share of every example's H_i, and of no G_i.
+    curvature: np.ndarray
+    gauss_newton: np.ndarray
+    gradient: np.ndarray
+
+    def leading(self, k: int) -> ExampleTerms:
+        """Return the terms along the first k vectors."""
+        return ExampleTerms(*(part[:k] for part in self))
+
+
+def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return v'H_i v (n,), v'G_i v (n,) and g_i'v (n,) of each example i at w (P,) along v (P,).
+
+    H_i and g_i are Hessian and gradient of the example's loss. Along w + t v the outputs f have a slope f' and a bend
+    f''; the loss contributes f'' . dloss/df (the net's bending) and f'(d2loss/df2)f' (the Gauss-Newton part G_i). Slope
+    and bend come by forward mode; by reverse mode for a net with an operation whose forward derivative is missing or
+    wrong. A weight decay is a share of every example's H_i and g_i, and of no G_i.
     """
     w = w.to(objective.device, objective.dtype)
     v = v.to(objective.device, objective.dtype)
     expand: Expansion | None = None
 
-    def both(batch: Batch) -> tuple[Tensor, Tensor]:
+    def all_three(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         nonlocal expand
         expand = expand or _choose_mode(objective, w, v, batch.images[:_TRIED])
         outputs, slope, bend = expand(objective, w, v, batch.images)
         first, second = _loss_derivatives(objective, outputs, slope, batch.labels)
         gauss_newton = (second * slope).reshape(len(outputs), -1).sum(1)
-        return gauss_newton + (first * bend).reshape(len(outputs), -1).sum(1), gauss_newton
+        bending, gradient = ((first * part).reshape(len(outputs), -1).sum(1) for part in (bend, slope))
+        return gauss_newton + bending, gauss_newton, gradient
 
     with evaluating(objective.model), full_precision(), twice_differentiable():
         # Twice as many at once: nothing is kept for a backward pass.
-        curvatures, output_terms = zip(*objective.over_batches(both, batches_at_once=2), strict=True)
-    return torch.cat(curvatures) + objective.weight_decay * v.square().sum(), torch.cat(output_terms)
+        parts = zip(*objective.over_batches(all_three, batches_at_once=2), strict=True)
+        curvature, gauss_newton, gradient = (torch.cat(part) for part in parts)
+    decay = objective.weight_decay
+    return curvature + decay * v.square().sum(), gauss_newton, gradient + decay * (w @ v)
 
 
 def curvature_by_example(
     objective: Objective, w: Tensor, vectors: Tensor, *, progress: Callable[[int, int], None] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return v'H_i v (k, n) and v'G_i v (k, n) of every example along each of the vectors (k, P) at w (P,)."""
-    found = np.empty((2, len(vectors), objective.n))
+) -> ExampleTerms:
+    """Return the terms (k, n) of every example along each of the vectors (k, P) at w (P,)."""
+    found = np.empty((3, len(vectors), objective.n))
     for number, vector in enumerate(vectors):
         found[:, number] = torch.stack(directional_curvature(objective, w, vector)).double().cpu().numpy()
         if progress is not None:
             progress(number + 1, len(vectors))
-    return found[0], found[1]
+    return ExampleTerms(*found)
 
 
 def _choose_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) -> Expansion:

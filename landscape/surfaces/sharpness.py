@@ -72,7 +72,7 @@ class Place:
             }
             hvps += density.hvps
         H.release()
-        curvature, gauss_newton = directional_curvature(frozen, w0, pairs.vectors[0])
+        curvature, gauss_newton, _ = directional_curvature(frozen, w0, pairs.vectors[0])
         return {
             "loss": float(losses.double().mean()),
             "loss_se": _standard_error(losses),

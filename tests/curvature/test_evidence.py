@@ -50,7 +50,7 @@ def test_each_example_s_own_dense_matrices(activation: str) -> None:
     objective = Objective(fill(mlp(activation=activation)), *examples(7, (1, 2, 3)), batch_size=3)
     w = objective.w0 + 0.1 * direction(objective, seed=5)
     v = 3 * direction(objective)  # of any length
-    curvature, output_term = directional_curvature(objective, w, v)
+    curvature, output_term, _ = directional_curvature(objective, w, v)
     for i in range(7):
         alone = Objective(objective.model, objective.images[i : i + 1], objective.labels[i : i + 1])
         assert float(curvature[i]) == pytest.approx(float(v @ dense_hessian(alone, w) @ v), rel=1e-10, abs=1e-13)
@@ -63,7 +63,7 @@ def test_the_mean_is_that_of_the_hessian(make: Callable[[], nn.Module]) -> None:
     attack = PGD(LinfBall(0.1), steps=2)
     frozen = Objective(fill(make()), *examples(9), attack=attack, batch_size=4).freeze()
     v = direction(frozen)
-    curvature, _ = directional_curvature(frozen, frozen.w0, v)
+    curvature, *_ = directional_curvature(frozen, frozen.w0, v)
     expected = float(v @ (HessianOperator(frozen) @ v))
     assert curvature.shape == (9,)
     assert float(curvature.mean()) == pytest.approx(expected, rel=1e-10, abs=1e-12 * float(curvature.abs().max()))
@@ -140,14 +140,14 @@ def test_a_loss_linear_in_the_outputs_has_no_gauss_newton_part(cube: Callable[[T
         fill(Cubic(cube).double()), *examples(5, (1, 2, 3)), loss=lambda outputs, labels: outputs[:, 0]
     )
     v = direction(objective)
-    curvature, output_term = directional_curvature(objective, objective.w0, v)
+    curvature, output_term, _ = directional_curvature(objective, objective.w0, v)
     assert torch.equal(output_term, torch.zeros_like(output_term))
     assert float(curvature.mean()) == pytest.approx(float(v @ (HessianOperator(objective) @ v)), rel=1e-10)
 
 
 def test_a_linear_net_is_all_gauss_newton() -> None:
     objective = Objective(fill(WithUnused().double()), *examples(6, (6,)))
-    curvature, output_term = directional_curvature(objective, objective.w0, direction(objective))
+    curvature, output_term, _ = directional_curvature(objective, objective.w0, direction(objective))
     assert torch.allclose(curvature, output_term, rtol=1e-10)
 
 
@@ -163,10 +163,11 @@ def test_a_weight_decay_is_in_every_example_and_in_no_gauss_newton_part() -> Non
     net, data = fill(mlp()), examples(5, (1, 2, 3))
     plain, decayed = (Objective(net, *data, weight_decay=decay) for decay in (0.0, 0.3))
     v = 2 * direction(plain)
-    (curvature, output_term), (with_decay, same) = (
+    (curvature, output_term, slope), (with_decay, same, with_pull) = (
         directional_curvature(objective, objective.w0, v) for objective in (plain, decayed)
     )
     assert torch.allclose(with_decay, curvature + 0.3 * 4, rtol=1e-12) and torch.equal(output_term, same)
+    assert torch.allclose(with_pull, slope + 0.3 * (plain.w0 @ v), rtol=1e-12)
 
 
 def test_a_net_with_one_number_an_example() -> None:
@@ -178,6 +179,6 @@ def test_a_net_with_one_number_an_example() -> None:
 
     objective = Objective(net, torch.rand(7, 4, dtype=torch.float64), torch.arange(7) % 2, loss=loss)
     v = torch.randn(objective.n_parameters, dtype=torch.float64)
-    curvature, gauss_newton = directional_curvature(objective, objective.w0, v)
+    curvature, gauss_newton, _ = directional_curvature(objective, objective.w0, v)
     assert curvature.shape == gauss_newton.shape == (7,)
     assert curvature.mean().item() == pytest.approx((v @ objective.product(objective.w0, v)).item(), rel=1e-10)

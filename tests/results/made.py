@@ -82,3 +82,32 @@ def with_density(*, size: int = 64) -> dict[str, Any]:
         "density_deflated": 24,
         "density_hvps": 63,
     }
+
+
+def with_examples(
+    *, n: int = 200, pairs: int = 3, scores: bool = True, shape: tuple[int, ...] = (1, 4, 4)
+) -> dict[str, Any]:
+    """Return what a Hessian result holds beside the rest where terms by example were asked for; index runs in twos.
+
+    The curvature falls from the middle of the margins on; without `scores` there is no margin.
+    """
+    margin = np.linspace(-3, 7, n)
+    label = np.arange(n) % 10
+    curvature = np.array([40 / np.cosh(margin - shift) ** 2 for shift in range(pairs)])
+    sharpest = np.argsort(-curvature[0], kind="stable")[:10]
+    index = 2 * np.arange(n)
+    arrays = {
+        "index": index,
+        "label": label,
+        "loss": np.log1p(np.exp(-margin)),
+        "clean_loss": 0.1 * np.log1p(np.exp(-margin)),
+        "curvature": curvature,
+        "gauss_newton": curvature,
+        "gradient": 0.1 * curvature,
+        "sharpest": index[sharpest],
+        "image": np.random.default_rng(0).random((len(sharpest), *shape)),
+    }
+    if scores:
+        rival = (label + 1) % 10
+        arrays |= {"margin": margin, "rival": rival, "predicted": np.where(margin < 0, rival, label)}
+    return {f"examples/{name}": array for name, array in arrays.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .declare import COMMON, Array, Attribute, Kind
+from .declare import COMMON, Array, Attribute, Kind, optional
 
 _GRID, _NODES = ("density/grid",), ("density/nodes",)
+_EXAMPLES, _TERMS = ("examples/index",), ("pair", "examples/index")
+_SHARPEST = "examples/sharpest"
 
 HESSIAN = Kind(
     title="top eigenpairs of the Hessian of the mean loss",
@@ -32,6 +34,24 @@ HESSIAN = Kind(
         ),
         "density/nodes": Array(_NODES, "float64", "nats", "nodes of the quadrature behind the density", required=False),
         "density/weights": Array(_NODES, "float64", "1", "share of the spectrum at each node", required=False),
+        "examples/index": optional(_EXAMPLES, "1", "index of each example in its split", dtype="int64"),
+        "examples/label": optional(_EXAMPLES, "1", "its label", dtype="int64"),
+        "examples/predicted": optional(_EXAMPLES, "1", "class that the net gives it, attacked", dtype="int64"),
+        "examples/rival": optional(
+            _EXAMPLES, "1", "class of its largest logit but its label's, attacked", dtype="int64"
+        ),
+        "examples/loss": optional(_EXAMPLES, "nats", "its loss, attacked"),
+        "examples/clean_loss": optional(_EXAMPLES, "nats", "its loss, not attacked"),
+        "examples/margin": optional(_EXAMPLES, "1", "its label's logit less the largest other one, attacked"),
+        "examples/curvature": optional(_TERMS, "nats", "v'H_i v: its curvature along v; the mean is v'Hv"),
+        "examples/gauss_newton": optional(_TERMS, "nats", "v'G_i v: the part of it that the loss alone bends"),
+        "examples/gradient": optional(_TERMS, "nats", "g_i'v: the slope of its loss along v"),
+        "examples/sharpest": optional(
+            (_SHARPEST,), "1", "indices of those with most of the first curvature", dtype="int64"
+        ),
+        "examples/image": optional(
+            (_SHARPEST, "channel", "row", "column"), "pixel units", "the images of these, attacked", dtype="float32"
+        ),
     },
     attributes={
         **COMMON,
