@@ -41,6 +41,9 @@ NOT_CONVERGED = 3
 @click.option(
     "--weight-decay", type=options.Decay(), default=0.0, help="Add this L2 term to the loss, or that of training."
 )
+@click.option(
+    "--per-example", metavar="K", type=click.IntRange(1), help="Keep each example's terms of the first K eigenvalues."
+)
 @click.option("--density", is_flag=True, help="Spectral density, trace and Frobenius norm too.")
 @click.option("--probes", type=click.IntRange(2), help="Random starts of the density.  [default: 8]")
 @click.option(
@@ -113,5 +116,10 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, per_layer: bool, sett
         raise UsageError("--params names one block and --per-layer takes each layer's; give one of the two")
     block = settings["params"] is not None or per_layer
     top = settings["top"] or (1 if block else 20)  # how many a small block has, is known once the net is
+    examples = settings["per_example"]
+    if examples is not None and examples > top and not (block and settings["top"] is None):
+        raise UsageError(
+            f"--per-example {examples} is more than the {top} eigenpairs of --top; give one of them another value"
+        )
     if limit is not None and limit < top:
         raise UsageError(f"--max-products {limit} is too few for --top {top}; each takes one or more")

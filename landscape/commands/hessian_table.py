@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..results import Result, caveats
+from ..results.concentration import has_examples
 from ..terminal import print_table, say
+from .examples_table import show_examples
 
 COLUMNS = ("eigenvalues", "residuals", "eigenvalue_se", "gauss_newton", "gradient_projection", "pair_status")
 _HEADER = ("k", "eigenvalue", "± se", "residual/|λ|", "v'Gv/λ", "g'v", "status")
@@ -37,6 +39,8 @@ def show(result: Result, path: Path, *, again: bool) -> None:
             f"{attrs['density_probes']} probes, {attrs['density_deflated']} pairs exact; "
             f"density's kernel width {attrs['density_kernel_width']:.3g}"
         )
+    if has_examples(result):
+        show_examples(result)
     for caveat in caveats(result):
         say(f"caution: {caveat}")
     if attrs["status"] != "complete":

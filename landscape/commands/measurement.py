@@ -23,6 +23,7 @@ from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path
 from ..spec import load_callable, parse_spec
 from ..terminal import Report, progress, say
+from .examples_table import COLUMNS as EXAMPLE_COLUMNS
 from .finished import finished
 from .hessian_table import COLUMNS, show
 from .partial import Partial, compute_and_save
@@ -44,6 +45,7 @@ class Request(Target):
     guard: bool = True
     density: bool = False
     probes: int | None = None
+    per_example: int | None = None
     max_products: int | None = None
     keep_vectors: int = KEEP_VECTORS  # MiB
 
@@ -87,6 +89,7 @@ class Plan:
             **({"params": request.params} if request.params is not None else {}),
             **({"weight_decay": self.weight_decay} if self.weight_decay else {}),
             **({"density_probes": self.probes} if request.density else {}),
+            **({"per_example": self.per_example} if self.per_example else {}),
         }
 
     @cached_property
@@ -94,6 +97,16 @@ class Plan:
         """How many eigenpairs: as many as were asked for, or 20, or all of a smaller block."""
         most = ParameterSpace(self.subject.model, self.request.params).n_parameters
         return self.request.top or min(DEFAULT_TOP, most)
+
+    @property
+    def per_example(self) -> int:
+        """How many pairs keep their terms by example: at most as many as a small block has."""
+        return min(self.request.per_example or 0, self.top)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The arrays that the tables on the terminal are made of."""
+        return COLUMNS + (EXAMPLE_COLUMNS if self.per_example else ())
 
     @property
     def probes(self) -> int:
@@ -114,7 +127,7 @@ def measure(
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
         plan = _plan(source, request, report)
     path = out or default_path(stem_of(source, plan.subject), "hessian", plan.identity)
-    found = None if overwrite else finished(path, plan.identity, only=COLUMNS)
+    found = None if overwrite else finished(path, plan.identity, only=plan.columns)
     if not quiet:
         line = threat_line(
             plan.subject,
@@ -188,13 +201,14 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 max_products=request.max_products,
                 density=request.density,
                 probes=plan.probes,
+                per_example=plan.per_example,
                 keep_vectors=request.keep_vectors,
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,
                 snapshot=partial,
             )
 
-    return compute_and_save(path, plan.identity, compute, overwrite=overwrite, only=COLUMNS)
+    return compute_and_save(path, plan.identity, compute, overwrite=overwrite, only=plan.columns)
 
 
 def stem_of(source: str, subject: Subject) -> str:
