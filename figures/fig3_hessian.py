@@ -31,12 +31,13 @@ from landscape.figures.outputs import (  # noqa: E402
     write_outputs,
 )
 
-from landscape.plots import DOUBLE, SINGLE, plot  # noqa: E402
+from landscape.plots import DOUBLE, SINGLE, figure_spectrum  # noqa: E402
 from landscape.results import KINDS, Result, read_result, table  # noqa: E402
 
 KIND = "hessian"
 TOLD = ("eps", "checkpoint", "checkpoint_sha256", "command")
-ARRAYS = tuple(name for name, array in KINDS[KIND].arrays.items() if "P" not in array.dims)  # no eigenvectors
+# No eigenvectors, and nothing of single examples: the figure shows neither.
+ARRAYS = tuple(name for name, array in KINDS[KIND].arrays.items() if not {"P", "examples/index"} & {*array.dims})
 
 
 def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: str = "") -> Drawn:
@@ -50,7 +51,7 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: s
     results = [read_result(path, only=ARRAYS) for path in used]
     records = [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)]
     tables = {".csv": _csv(used, results)}
-    figure = plot(results, width=width)
+    figure = figure_spectrum(results, width=width)
     return write_outputs(stem, figure, tables, inputs=records, left_out=skipped, command=command), skipped
 
 

@@ -12,6 +12,8 @@ from .contour import draw_contour
 from .density import draw_density
 from .escape import draw_survival
 from .evaluate import draw_error_curve, draw_errors, figure_evaluate
+from .examples import draw_concentration, draw_example_curvature, draw_images
+from .hessian import figure_hessian
 from .relief import draw_relief
 from .sharpness import draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, figure_sharpness
 from .slice import draw_slice
@@ -24,7 +26,7 @@ from .traces import draw_schedule, draw_trace, figure_traces
 FIGURES: dict[str, Callable[..., PaperFigure]] = {
     "connect": figure_connect,
     "evaluate": figure_evaluate,
-    "hessian": figure_spectrum,
+    "hessian": figure_hessian,
     "sharpness": figure_sharpness,
     "surface": figure_surface,
     "theory": figure_theory,
@@ -32,8 +34,8 @@ FIGURES: dict[str, Callable[..., PaperFigure]] = {
 }
 
 
-def plot(results: Result | Sequence[Result], *, width: float = SINGLE) -> PaperFigure:
-    """Return the figure of one result, or of several of one kind together, `width` inches wide.
+def plot(results: Result | Sequence[Result], *, width: float | None = None) -> PaperFigure:
+    """Return the figure of one result, or of several of one kind together, `width` inches wide (None: as suits it).
 
     Raises UsageError where there are none or of several kinds.
     """
@@ -43,7 +45,8 @@ def plot(results: Result | Sequence[Result], *, width: float = SINGLE) -> PaperF
         raise UsageError(
             f"one figure shows results of one kind; got {', '.join(kinds) or 'none'}: name one kind's files"
         )
-    return FIGURES[kinds[0]](results, width=width)
+    figure = FIGURES[kinds[0]]
+    return figure(results) if width is None else figure(results, width=width)
 
 
 __all__ = [
@@ -52,13 +55,16 @@ __all__ = [
     "SINGLE",
     "PaperFigure",
     "draw_barriers",
+    "draw_concentration",
     "draw_connect",
     "draw_contour",
     "draw_curvature",
     "draw_density",
     "draw_error_curve",
     "draw_errors",
+    "draw_example_curvature",
     "draw_groups",
+    "draw_images",
     "draw_matrix",
     "draw_one_dimensional",
     "draw_phases",
@@ -73,6 +79,7 @@ __all__ = [
     "drawn_by_landscape",
     "figure_connect",
     "figure_evaluate",
+    "figure_hessian",
     "figure_one_dimensional",
     "figure_sharpness",
     "figure_spectrum",

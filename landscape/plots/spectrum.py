@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ from .labels import Curve, footnote, group
 Dashes = tuple[float, tuple[float, ...]]  # offset, and lengths of ink and gap
 POSITIVE, NEGATIVE = "o", "v"  # a logarithmic axis shows |lambda|; the sign is in the marker
 _INSIDE = 4  # entries of a legend that find room among falling curves
-_DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 
 def figure_spectrum(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
@@ -55,13 +55,8 @@ def draw_spectrum(ax: Axes, results: Sequence[Result]) -> None:
     """
     if not results:
         raise ResultError("there is nothing to draw; give one or more Hessian results")
-    curves = group(results)
-    colours = style.eps_colours(curve.eps for curve in curves)
-    used: dict[float, int] = {}
-    for curve in curves:
-        dashes = _DASHES[used.setdefault(curve.eps, 0) % len(_DASHES)]
-        used[curve.eps] += 1
-        _draw_curve(ax, curve, colours[curve.eps], dashes)
+    for curve, colour, dashes in styled(results):
+        _draw_curve(ax, curve, colour, dashes)
     _limit(ax, results)
     _legend(ax, results)
     ax.set_xlabel("index")
@@ -70,6 +65,16 @@ def draw_spectrum(ax: Axes, results: Sequence[Result]) -> None:
     ax.set_xlim(1 - 0.03 * most, most + 0.03 * most)
     step = max(1, round(most / 20) * 5) if most > 6 else 1
     ax.set_xticks([1, *range(step if step > 1 else 2, most + 1, step)])
+
+
+def styled(results: Sequence[Result]) -> Iterator[tuple[Curve, style.Colour, Dashes]]:
+    """Yield the curves of a figure, each with its eps's colour and with dashes of its own among those of one eps."""
+    curves = group(results)
+    colours = style.eps_colours(curve.eps for curve in curves)
+    used: dict[float, int] = {}
+    for curve in curves:
+        yield curve, colours[curve.eps], DASHES[used.setdefault(curve.eps, 0) % len(DASHES)]
+        used[curve.eps] += 1
 
 
 def stamps(results: Sequence[Result]) -> list[str]:
