@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from .connect import (
     scale_losses,
     way_handles,
 )
-from .labels import footnote
+from .labels import footnote, net_name
 
 SHARED = ("norm", "model", "data_sha256", "n_examples", "attack", "adversary", "batchnorm", "curve", "interior_points")
 _OF_ATTACKS = ("attack", "adversary")
@@ -108,9 +107,7 @@ def panel_titles(panels: Sequence[Panel]) -> list[str]:
 def pair_name(result: Result) -> str:
     """Return the two nets of a result in one short text."""
     names = result.attrs.get("checkpoint")
-    return " – ".join(
-        Path(str(name)).name.removesuffix(".pt") for name in (names if isinstance(names, list) else [names])
-    )
+    return " – ".join(net_name(str(name)) for name in (names if isinstance(names, list) else [names]))
 
 
 def stamps(results: Sequence[Result]) -> list[str]:
@@ -147,7 +144,8 @@ def note(results: Sequence[Result]) -> str:
     told += "its 95 % interval"
     if not straight:
         told += "; below, of curve (filled) and line (open). A trained curve's is an upper bound of the best curve's"
-    told += ". Rings: each net with its own BatchNorm statistics."
+    policies = {result.attrs.get("batchnorm") for result in results}
+    told += ". Rings: the nets" + ("." if policies == {"none"} else ", each with its own BatchNorm statistics.")
     nets = f"{pair_name(results[0])}: " if len(results) == 1 else ""
     return f"{nets}{told} {footnote(results)}"
 

@@ -48,7 +48,8 @@ def draw_pairs(
                 ax.plot(t, scale * middle, linewidth=thick, zorder=3, gid=f"{prefix}median", **look)
                 if name == LOSS and prefix == CURVE:
                     ends = middle[[0, -1]]
-                    top = t[np.argmax(np.nan_to_num(middle - (1 - t) * ends[0] - t * ends[1], nan=-np.inf))]
+                    rise = np.nan_to_num(middle - (1 - t) * ends[0] - t * ends[1], nan=-np.inf)
+                    top = t[1 + int(np.argmax(rise[1:-1]))] if len(t) > 2 else t[0]
                     found = over_pairs(ways)
                     draw_bracket(
                         ax, ends, float(top), found.value, (found.low, found.high), colours[radius],

@@ -34,7 +34,7 @@ _TELLING: tuple[Callable[[Result], str], ...] = (
     lambda result: str(result.attrs.get("attack")),
     lambda result: str(result.attrs.get("which")),
     lambda result: str(result.attrs.get("method")),
-    lambda result: Path(_checkpoint(result)).stem,
+    lambda result: net_name(_checkpoint(result)),
     lambda result: f"{str(result.attrs.get('checkpoint_sha256'))[:6]}",
 )
 
@@ -69,6 +69,12 @@ def group(results: Sequence[Result]) -> list[Curve]:
         for label, members in zip(labels, ordered, strict=True)
     ]
     return [Curve(tuple(members), label) for members, label in zip(ordered, counted, strict=True)]
+
+
+def net_name(checkpoint: str) -> str:
+    """Return what a checkpoint is called without its folder and its suffix; "eps0.1" has none."""
+    path = Path(checkpoint)
+    return path.stem if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors") else path.name
 
 
 def settings_key(result: Result) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..results.result import Result
 from ..units import format_eps
 from . import style
 from .contour import Panel, add_colour_bar, at_origin, common_scale, draw_contour, landmark_names, lowest, shares_scale
-from .labels import footnote
+from .labels import footnote, net_name
 from .slice import draw_slice, has_slice, radius_note, slice_legend, slice_of
 
 # What panels of one figure must share, or the figure says that they do not.
@@ -327,7 +326,7 @@ def _end(result: Result, name: str, index: int) -> float:
 def _stem(result: Result) -> str:
     checkpoint = result.attrs.get("checkpoint")
     names = checkpoint if isinstance(checkpoint, list) else [checkpoint]
-    return " – ".join(Path(str(name)).stem for name in names)
+    return " – ".join(net_name(str(name)) for name in names)
 
 
 def _seed(result: Result) -> str:

@@ -63,6 +63,7 @@ def way_of(result: Result, prefix: str = CURVE, *, split: str | None = None) -> 
     t, rate, n = result.arrays["t"][order], values["error_rate"], _examples(result, group)
     ends = values["loss"][:, [0, -1]]
     rise = values["loss"] - (ends[:, :1] * (1 - t) + ends[:, 1:] * t)  # above the chord of the ends
+    rise[:, [0, -1]] = np.nan  # exactly 0 there, and no place of a barrier
     highest = t[np.argmax(np.where(np.isfinite(rise), rise, -np.inf), axis=1)]
     return Way(
         t=t,

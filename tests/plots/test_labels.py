@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from landscape.plots.labels import footnote, group
+from landscape.plots.labels import footnote, group, net_name
 from tests.results.made import hessian
 
 
@@ -71,3 +71,11 @@ def test_the_footnote_of_clean_curvature_names_no_attack() -> None:
 )
 def test_the_footnote_tells_what_differs(attrs: dict[str, Any], part: str) -> None:
     assert part in footnote([run(0.1, **attrs), run(0.2)])
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [("digits/eps0.1", "eps0.1"), ("runs/eps0.1-seed0.pt", "eps0.1-seed0"), ("eps0.1-seed0",) * 2],
+)
+def test_a_net_is_called_by_all_of_its_name(checkpoint: str, name: str) -> None:
+    assert net_name(checkpoint) == name

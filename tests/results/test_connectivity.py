@@ -21,6 +21,8 @@ def test_a_way_has_the_files_values_and_rises_highest_above_its_chord() -> None:
     np.testing.assert_allclose(way.loss[:, 10] - way.ends.mean(1), way.barrier)
     np.testing.assert_allclose(way.relative, [0.5 / 0.2, 0.7 / 0.4])
     np.testing.assert_allclose(way.error_se, np.sqrt(way.error_rate * (1 - way.error_rate) / 2000))
+    below = way_of(connect(hump=(-0.5, -0.7)))  # the ends rise by 0, and are no place of a barrier
+    np.testing.assert_allclose(np.abs(below.top_t - 0.5), 0.45)
     assert way_of(made, LINE).barrier.tolist() == [2.0, 2.0]
 
 
