@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..streams import stream
 
 LEVEL = 0.95
+DRAWS = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ def measure_barrier(t: np.ndarray, losses: np.ndarray, *, seed: int = 0) -> Barr
     rise there is measured on the other, both ways, and averaged: what is measured is never above the true maximum in
     expectation. The ends, whose rise is 0 by definition and without error, are not chosen: where the loss lies below
     the chord all the way, the barrier is a little below 0, with its interval, and not exactly 0. The interval is
-    Student's, from the scatter of the examples' contributions at these places.
+    Student's, with the bootstrap's standard error: examples are drawn anew within each half, and places chosen anew,
+    for the two halves' choices depend on one another where the loss has no clear peak.
     """
     if len(t) < 3:
         raise UsageError(f"{len(t)} places came; a barrier needs the ends and one or more between them")
@@ -66,10 +68,18 @@ def measure_barrier(t: np.ndarray, losses: np.ndarray, *, seed: int = 0) -> Barr
     value = float(parts.mean())
     reach = math.nan
     if n >= 4:
-        reach = float(stdtrit(n - 2, (1 + LEVEL) / 2)) * _error(parts / weights, halves)
+        reach = float(stdtrit(n - 2, (1 + LEVEL) / 2)) * _error(rise[1:-1], halves, seed)
     return Barrier(value, value - reach, value + reach, float(tops.mean()), parts, (at[0], at[1]))
 
 
-def _error(parts: np.ndarray, halves: tuple[np.ndarray, np.ndarray]) -> float:
-    """Return the standard error of the mean of the two halves' means."""
-    return math.sqrt(sum(float(parts[half].var(ddof=1)) / len(half) for half in halves)) / 2
+def _error(rise: np.ndarray, halves: tuple[np.ndarray, np.ndarray], seed: int) -> float:
+    """Return the standard error over examples of the barrier of rises (T, N) between the ends, by the bootstrap."""
+    rng = stream(seed, "barrier/bootstrap")
+    means = []
+    for half in halves:
+        counts = rng.multinomial(len(half), np.full(len(half), 1 / len(half)), size=DRAWS)
+        means.append(rise[:, half] @ counts.T / len(half))  # (T, DRAWS)
+    one, other = means
+    every = np.arange(DRAWS)
+    drawn = (one[other.argmax(axis=0), every] + other[one.argmax(axis=0), every]) / 2
+    return float(drawn.std(ddof=1))
