@@ -26,23 +26,23 @@ def parse_number(text: str, *, name: str = "the number") -> float:
     return value
 
 
-def parse_eps(text: str, *, norm: str = "linf") -> float:
+def parse_eps(text: str, *, norm: str = "linf", name: str = "eps") -> float:
     """Read a radius in pixel units of [0, 1]; for l-inf a bare integer other than 0 is refused (did you mean /255?)."""
-    value = parse_number(text, name="eps")
+    value = parse_number(text, name=name)
     bare = text.strip()
     if norm == "linf" and value != 0 and re.fullmatch(r"[+]?\d+", bare):
-        raise UsageError(f"eps = {bare} is in unclear units; did you mean {bare}/255? (pixels lie in [0, 1])")
-    return check_eps(value, norm=norm, shown=bare)
+        raise UsageError(f"{name} = {bare} is in unclear units; did you mean {bare}/255? (pixels lie in [0, 1])")
+    return check_eps(value, norm=norm, shown=bare, name=name)
 
 
-def check_eps(eps: float, *, norm: str = "linf", shown: str | None = None) -> float:
+def check_eps(eps: float, *, norm: str = "linf", shown: str | None = None, name: str = "eps") -> float:
     """Return eps when it is a radius in pixel units (l-inf: at most 1), else raise UsageError."""
     shown = shown if shown is not None else f"{eps:g}"
     if not math.isfinite(eps) or eps < 0:
-        raise UsageError(f"eps = {shown} is no radius; wanted 0 or more in pixel units of [0, 1], such as 4/255")
+        raise UsageError(f"{name} = {shown} is no radius; wanted 0 or more in pixel units of [0, 1], such as 4/255")
     if norm == "linf" and eps > 1:
         hint = f"{eps:g}/255" if eps <= 255 else "8/255"
-        raise UsageError(f"eps = {shown} is outside [0, 1], the range of pixels; did you mean {hint}?")
+        raise UsageError(f"{name} = {shown} is outside [0, 1], the range of pixels; did you mean {hint}?")
     return eps
 
 
