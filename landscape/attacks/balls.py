@@ -40,8 +40,11 @@ class Ball(ABC):
         """Return the steepest unit steps (N, ...) for gradients (N, ...): of norm 1, or 0 where the gradient is 0."""
 
     @abstractmethod
-    def project(self, points: Tensor, centres: Tensor) -> Tensor:
-        """Return the points (N, ...) moved into the ball around their centres (N, ...) and into the box [0, 1]."""
+    def project(self, points: Tensor, centres: Tensor, eps: Tensor | None = None) -> Tensor:
+        """Return the points (N, ...) moved into the ball around their centres (N, ...) and into the box [0, 1].
+
+        A radius () on the device, in place of the ball's own, may change between the replays of a recording.
+        """
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,10 @@ class LinfBall(Ball):
         """Return the signs of the gradients (N, ...)."""
         return gradient.sign()
 
-    def project(self, points: Tensor, centres: Tensor) -> Tensor:
+    def project(self, points: Tensor, centres: Tensor, eps: Tensor | None = None) -> Tensor:
         """Return the points (N, ...) clamped to the cubes around their centres and to [0, 1]."""
-        return torch.clamp(points, (centres - self.eps).clamp_(0, 1), (centres + self.eps).clamp_(0, 1))
+        radius = self.eps if eps is None else eps
+        return torch.clamp(points, (centres - radius).clamp_(0, 1), (centres + radius).clamp_(0, 1))
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,14 @@ class L2Ball(Ball):
         lengths = scaled.flatten(1).norm(dim=1).view(-1, *ones)
         return torch.where((peaks > 0) & torch.isfinite(lengths), scaled / lengths, 0)
 
-    def project(self, points: Tensor, centres: Tensor) -> Tensor:
+    def project(self, points: Tensor, centres: Tensor, eps: Tensor | None = None) -> Tensor:
         """Return the points (N, ...) pulled into the balls, then clamped to [0, 1], which lengthens no perturbation."""
+        radius = self.eps if eps is None else eps
         shift = points - centres
         lengths = shift.flatten(1).norm(dim=1).view(-1, *[1] * (shift.dim() - 1))
-        scale = torch.where(lengths > self.eps, self.eps / lengths, 1)
+        scale = torch.where(
+            lengths > radius, radius * lengths.reciprocal(), 1
+        )  # the same bits for a number and a tensor
         return (centres + shift * scale).clamp_(0, 1)
 
 

@@ -114,12 +114,15 @@ class PGD:
         loss: Loss = cross_entropy,
         visit: Visit | None = None,
         flat: Flat | None = None,
+        sizes: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return the last iterate (N, ...) of one ascent from `start` (N, ...), around `images` (N, ...).
 
         `visit` sees each iterate but that last one, which nobody has judged, with its outputs and losses; `flat` sees
-        where the first gradient is exactly zero (N,). Call it in eval mode and in full precision.
+        where the first gradient is exactly zero (N,); `sizes` are the radius () and the step () on the device, where
+        they are not the attack's own numbers. Call it in eval mode and in full precision.
         """
+        eps, step = (None, self.step_size) if sizes is None else sizes
         x = start.detach()  # of its own: the caller may keep `start` for another ascent
         for number in range(self.steps):
             with torch.enable_grad():
@@ -134,7 +137,7 @@ class PGD:
                 visit(x, outputs.detach(), losses.detach())
             if flat is not None and number == 0:
                 flat(gradient.flatten(1).eq(0).all(dim=1))
-            x = self.ball.project(x + self.step_size * self.ball.ascent(gradient), images)
+            x = self.ball.project(x + step * self.ball.ascent(gradient), images, eps)
         return x
 
     def start_images(self, images: Tensor, streams: list[np.random.Generator]) -> Tensor:

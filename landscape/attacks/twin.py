@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import Counter
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from ..borrow import Network, evaluating, full_precision
 from ..errors import UsageError
 from ..spec import nearest
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 _CONVOLUTIONS = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
@@ -29,14 +32,16 @@ class Twin:
     that follows a convolution is folded into it, and on the CPU images lie channels-last. Whatever was changed is
     proved on the first images that come: where the logits are not those of the net, or the net does not run like this,
     less is changed, and in the end nothing. With `precision` "bf16" the twin computes in bfloat16; its logits and the
-    gradient come out in the images' dtype.
+    gradient come out in the images' dtype. `compiler` names a backend of torch.compile for it; where that fails, a
+    warning says so and the twin runs as it is.
     """
 
-    def __init__(self, model: nn.Module, *, precision: str = "float32") -> None:
+    def __init__(self, model: nn.Module, *, precision: str = "float32", compiler: str | None = None) -> None:
         if precision not in PRECISIONS:
             raise UsageError(f"precision {precision!r} is unknown; {nearest(precision, PRECISIONS)}")
         self.model = model
         self.dtype = PRECISIONS[precision]
+        self.compiler = compiler
         self._form: _Form | None = None
         self._proved = False
 
@@ -45,6 +50,12 @@ class Twin:
         """The names of the convolutions and of the BatchNorms folded into them, once a network was asked for."""
         return () if self._form is None else self._form.pairs
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """The layout of images in memory that pays on the CPU, once a network was asked for."""
+        on_cpu = self._form is not None and next(self._form.net.parameters()).device.type == "cpu"
+        return self._form.layout if on_cpu and self._form is not None else torch.contiguous_format
+
     def network(self, images: Tensor) -> Network:
         """Return the twin, at the net's weights of now, as a function of images like these (N, ...).
 
@@ -52,6 +63,7 @@ class Twin:
         """
         if not self._proved:
             self._form, self._proved = self._choose(images), True
+            self._compile(images)
         if self._form is None:
             return self.model
         self._form.refresh()
@@ -88,6 +100,29 @@ class Twin:
             raise UsageError(f"the attack does not run in bf16 on this net {why}; leave --attack-precision out")
         return None
 
+    def _compile(self, images: Tensor) -> None:
+        if self.compiler is None:
+            return
+        trouble: object = "the net runs as it is, without a twin"
+        if self._form is not None:
+            form = self._form
+            with evaluating(self.model), full_precision():
+                try:
+                    form.refresh()
+                    with torch.no_grad():
+                        expected = form(images)
+                    form.run = torch.compile(form.net, backend=self.compiler)
+                    with torch.enable_grad():
+                        found = form(point := images.detach().clone().requires_grad_())
+                        torch.autograd.grad(found.sum(), point, materialize_grads=True)
+                    if _close(found.detach(), expected, self.dtype or expected.dtype):
+                        return
+                    trouble = "its logits are others"
+                except REFUSALS as error:
+                    trouble = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+            form.run = form.net
+        logger.warning("caution: the attack is not compiled (%s); it runs as it is", trouble)
+
 
 @dataclass(frozen=True)
 class _Fold:
@@ -121,7 +156,7 @@ class _Form:
         layout: torch.memory_format,
         dtype: torch.dtype | None,
     ) -> None:
-        self.pairs, self.dtype = pairs, dtype
+        self.pairs, self.layout, self.dtype = pairs, layout, dtype
         self.net = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self.folds = []
         for convolution, norm in pairs:
@@ -130,6 +165,7 @@ class _Form:
             _replace(self.net, norm, nn.Identity())
             source, behind = model.get_submodule(convolution), model.get_submodule(norm)
             self.folds.append(_Fold(source, behind, both))  # type: ignore[arg-type]  # what `foldable` found
+        self.run: Network = self.net  # or what was compiled of it
         self.net.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs leave it out
         if dtype is not None:
             self.net.to(dtype=dtype)
@@ -152,8 +188,8 @@ class _Form:
 
     def __call__(self, images: Tensor) -> Tensor:
         if self.dtype is None:
-            return self.net(images)
-        return self.net(images.to(self.dtype)).to(images.dtype)
+            return self.run(images)
+        return self.run(images.to(self.dtype)).to(images.dtype)
 
 
 def foldable(model: nn.Module) -> tuple[tuple[str, str], ...]:
