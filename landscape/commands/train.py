@@ -24,6 +24,10 @@ def _epochs(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     return [int(word) for word in words]
 
 
+def _words(ctx: click.Context, param: click.Parameter, text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[float]:
     try:
         return [parse_number(word) for word in text.split(",") if word.strip()]
@@ -107,6 +111,9 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
         show_default=True,
         help="Arithmetic of training's attack.",
     ),
+    click.option(
+        "--compile", "compiler", is_flag=True, help="Compile updates and attack (torch.compile); other last digits."
+    ),
 )
 @options.attack
 @options.seed
@@ -124,6 +131,22 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
         "--trace-halves",
         type=click.IntRange(1),
         help="Rows to one with half-batch gradients.  [default: as cheap as 1.5 % of the run]",
+    ),
+    click.option(
+        "--trace",
+        "extras",
+        default="",
+        callback=_words,
+        metavar="WHAT,...",
+        help="More in some rows: layers (norms by layer), cosine (with the clean gradient), lambda1.",
+    ),
+    click.option(
+        "--trace-extras-every",
+        "extras_every",
+        type=click.IntRange(1),
+        default=100,
+        show_default=True,
+        help="Rows to one with --trace.",
     ),
     click.option(
         "--test-every",
@@ -159,10 +182,13 @@ def command(
     save_epochs: list[int],
     trace_every: int,
     trace_halves: int | None,
+    extras: list[str],
+    extras_every: int,
     test_every: int,
     test_examples: int,
     probe_every: int | None,
     keep_best: bool,
+    compiler: bool,
     out: Path,
     overwrite: bool,
     resume: bool,
@@ -188,19 +214,23 @@ def command(
     from ..training.recipe import Recipe
     from ..training.run import run
     from ..training.tracing import Tracing
+    from ..training.trainer import Diverged
 
     keep_freed_memory()
 
     if test_every > 0 and trace_every == 0:
         raise UsageError("--test-every writes into the traces, and --trace-every 0 keeps none; leave one of them out")
+    if extras and trace_every == 0:
+        raise UsageError("--trace adds to the traces, and --trace-every 0 keeps none; leave one of them out")
     recipe = Recipe(
         eps=parse_eps(eps, norm=norm),
         norm=norm,
-        eps_overshoot=None if eps_overshoot is None else parse_eps(eps_overshoot, norm=norm),
-        eps_start=parse_eps(eps_start, norm=norm),
+        eps_overshoot=None if eps_overshoot is None else parse_eps(eps_overshoot, norm=norm, name="eps_overshoot"),
+        eps_start=parse_eps(eps_start, norm=norm, name="eps_start"),
+        compiler="inductor" if compiler else None,
         **settings,
     )
-    tracing = Tracing(trace_every or 1, trace_halves, test_every, test_examples, probe_every)
+    tracing = Tracing(trace_every or 1, trace_halves, test_every, test_examples, probe_every, extras, extras_every)
     group = found_group()
     place = options.choose_device(device, local=group.local, local_world=group.local_world)
     if not group.leads:
@@ -237,6 +267,8 @@ def command(
         raise Interruption(f"{interruption}; {_left(out, overwrite)}") from interruption
     except KeyboardInterrupt as interruption:  # a second one: the step in hand is lost
         raise KeyboardInterrupt(f"{interruption or 'interrupted at once'}; {_left(out, overwrite)}") from interruption
+    except Diverged as error:
+        raise LandscapeError(f"{error}{_last_finite(out, error.lr)}") from error
     except Lost as error:
         raise LandscapeError(f"{error}; {_left(out, overwrite)}") from error
     if quiet:
@@ -264,6 +296,11 @@ def _left(out: Path, overwrite: bool) -> str:
         return "nothing was saved"
     same = "the same command without --overwrite" if overwrite else "the same command"
     return f"what is done is in {state}, and {same} goes on from there"
+
+
+def _last_finite(out: Path, lr: float) -> str:
+    state = out.with_name(f"{out.stem}.resume.pt")
+    return f"; {state} holds the run as it last was finite, and --force-lr {lr / 10:g} goes on there" * state.exists()
 
 
 def _cell(final: dict[str, Any], kind: str, split: str) -> str:

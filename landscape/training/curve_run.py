@@ -81,7 +81,7 @@ def train_curve(
     per_epoch = len(batch_bounds(len(data), recipe.batch_size))
     tracing = Tracing(probe_every=0).resolved(recipe, len(data))
     traced = files is not None and files.traces is not None
-    recorder = tracing.recorder(net, per_epoch) if traced else None
+    recorder = tracing.recorder(net, data, recipe, steps_per_epoch=per_epoch) if traced else None
     trainer = Trainer(net, data, recipe, device=place, recorder=recorder)
     guard = Guard(recipe, data, 0)
     keeper = None if files is None else _Keeper(files, trainer, guard, tracing, data)

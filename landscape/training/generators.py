@@ -1,12 +1,35 @@
-"""The generators that the midst of an epoch draws from, as plain tensors and numbers, there and back."""
+"""The generators that an epoch draws from: begun for it, and put down as plain tensors and numbers, there and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+
+from ..streams import stream_key
+
+
+@contextlib.contextmanager
+def seeded(seed: int, name: str, device: torch.device) -> Iterator[None]:
+    """Let torch's generators on the CPU and `device` begin a stream of the run's; put the caller's back afterwards.
+
+    Dropout and its like draw from them.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        begin_stream(seed, name, device)
+        yield
+
+
+def begin_stream(seed: int, name: str, device: torch.device) -> None:
+    """Let torch's generators on the CPU and `device` begin a stream; call it within `seeded`."""
+    key = stream_key(seed, name)
+    torch.default_generator.manual_seed(key)  # torch.manual_seed would reach devices that this run does not use
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(key)
 
 
 def generator_state(flips: np.random.Generator, device: torch.device) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Recipe:
     the choice of the best epoch.
     `precision` "bf16" runs training's forward and backward passes in bfloat16 where torch deems it safe, weights and
     optimiser in float32; `attack_precision` those of its attack. Evaluation is in float32 whatever they say.
+    `compiler` names a backend of torch.compile, such as "inductor", for the updates and the attack.
     """
 
     eps: float
@@ -66,6 +67,7 @@ class Recipe:
     holdout: int = 0
     precision: str = "float32"
     attack_precision: str = "float32"
+    compiler: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class Recipe:
         if self.eps_overshoot is None:
             self._set("eps_overshoot", min(2 * self.eps, 1.0) if self.norm == "linf" else 2 * self.eps)
             return
-        peak = check_eps(_number("eps_overshoot", self.eps_overshoot), norm=self.norm)
+        peak = check_eps(_number("eps_overshoot", self.eps_overshoot), norm=self.norm, name="eps_overshoot")
         if peak < self.eps:
             raise UsageError(f"eps_overshoot = {peak:g} never reaches eps = {self.eps:g}; give {self.eps:g} or more")
         self._set("eps_overshoot", peak)
@@ -213,6 +215,7 @@ _LATER: dict[str, Any] = {
     "holdout": 0,
     "precision": "float32",
     "attack_precision": "float32",
+    "compiler": None,
 }
 
 _CHOICES: dict[str, Sequence[str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .extras import Extras
 
 # A row is fetched from the device once so many have come together.
 ROWS_BETWEEN_FETCHES = 50
@@ -32,8 +35,16 @@ class Recorder:
     there anyway; g_B is what is left of the whole gradient, which is the one that training would have had.
     """
 
-    def __init__(self, model: nn.Module, *, steps_per_epoch: int, every: int = 1, halves_every: int = 1) -> None:
-        self.every, self.halves_every = every, halves_every
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        steps_per_epoch: int,
+        every: int = 1,
+        halves_every: int = 1,
+        extras: Extras | None = None,
+    ) -> None:
+        self.every, self.halves_every, self.extras = every, halves_every, extras
         self._steps_per_epoch = steps_per_epoch
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._start = [parameter.detach().clone() for parameter in self._parameters]
@@ -92,17 +103,25 @@ class Recorder:
         """Return the rows so far by the names of their columns, each (T,)."""
         table = self._table()
         arrays = {name: table[:, column] for column, name in enumerate((*_KNOWN, *_MEASURED))}
-        return {**arrays, "step": arrays["step"].astype(np.int64)}
+        arrays["step"] = steps = arrays["step"].astype(np.int64)
+        return arrays if self.extras is None else {**arrays, **self.extras.arrays(steps)}
+
+    def extras_of(self, step: int) -> Extras | None:
+        """Return what the row of a step has besides."""
+        return self.extras if self.extras is not None and self.extras.wants(step // self.every) else None
 
     def state(self) -> dict[str, Any]:
         """Return all that a resumed recorder goes on from, as tensors."""
-        return {"rows": torch.from_numpy(self._table()), "start": self._start}
+        extras = [] if self.extras is None else self.extras.state()
+        return {"rows": torch.from_numpy(self._table()), "start": self._start, "extras": extras}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self._blocks, self._waiting, self._told = [state["rows"].numpy()], [], []
         for mine, saved in zip(self._start, state["start"], strict=True):
             mine.copy_(saved)
+        if self.extras is not None:
+            self.extras.load_state(state["extras"])
 
     def _table(self) -> np.ndarray:
         self.fetch()

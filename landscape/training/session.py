@@ -98,7 +98,9 @@ class Session:
             learnt,
             recipe,
             device=device,
-            recorder=None if tracing is None else settings.recorder(self._net, steps_per_epoch),
+            recorder=None
+            if tracing is None
+            else settings.recorder(self._net, learnt, recipe, steps_per_epoch=steps_per_epoch, group=group),
             average=None if recipe.ema is None else Average(self._net, recipe.ema),
             group=group,
         )
@@ -128,6 +130,7 @@ class Session:
             "save_epochs": list(outputs.epochs),
             "keep_best": outputs.best is not None,
             "traces": None if tracing is None else [settings.every, settings.halves, settings.probe_every],
+            "trace_extras": [*settings.extras, settings.extras_every] if settings.extras else [],
             "test_rows": [settings.test_every, settings.test_examples],
         }
 

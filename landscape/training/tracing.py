@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..attacks import PGD, make_ball
 from ..data import ImageData
+from ..distributed import ALONE, Group
 from ..errors import UsageError
 from ..results import Result, provenance
+from ..spec import nearest
 from .accuracy import Progress, judge
+from .extras import EXTRAS, Extras
 from .guard import PROBE_EXAMPLES, Guard, probe_interval
 from .recipe import Recipe
 from .recorder import Recorder, cheap_halves
@@ -39,7 +42,8 @@ class Tracing:
 
     Every `test_every` steps, the first and the last included, `test_examples` test examples are judged clean, and under
     PGD at the current and at the target eps; 0 judges none. Every `probe_every` epochs the guard probes the run; 0
-    never. `halves` and `probe_every` left out keep both next to free.
+    never. `halves` and `probe_every` left out keep both next to free. Every `extras_every`-th row has the `extras`
+    besides: layers, cosine, lambda1 (`training.extras`), which are not free.
     """
 
     every: int = 1
@@ -47,9 +51,21 @@ class Tracing:
     test_every: int = 0
     test_examples: int = 1000
     probe_every: int | None = None
+    extras: Sequence[str] = ()
+    extras_every: int = 100
 
     def __post_init__(self) -> None:
-        for name, least in (("every", 1), ("halves", 1), ("test_every", 0), ("test_examples", 1), ("probe_every", 0)):
+        for extra in self.extras:
+            if extra not in EXTRAS:
+                raise UsageError(f"{extra!r} is nothing that traces can hold; {nearest(extra, EXTRAS)}")
+        for name, least in (
+            ("every", 1),
+            ("halves", 1),
+            ("test_every", 0),
+            ("test_examples", 1),
+            ("probe_every", 0),
+            ("extras_every", 1),
+        ):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} = {value!r} in the traces; give a whole number, {least} or more")
@@ -60,10 +76,17 @@ class Tracing:
         probe_every = probe_interval(recipe, n) if self.probe_every is None else self.probe_every
         return replace(self, halves=halves, probe_every=probe_every)
 
-    def recorder(self, model: nn.Module, steps_per_epoch: int) -> Recorder:
+    def recorder(
+        self, model: nn.Module, data: ImageData, recipe: Recipe, *, steps_per_epoch: int, group: Group = ALONE
+    ) -> Recorder:
         """Return a recorder of a run that begins at the weights that the net has."""
         assert self.halves is not None
-        return Recorder(model, steps_per_epoch=steps_per_epoch, every=self.every, halves_every=self.halves)
+        extras = None
+        if self.extras:
+            extras = Extras(model, data, recipe, self.extras, every=self.extras_every, group=group)
+        return Recorder(
+            model, steps_per_epoch=steps_per_epoch, every=self.every, halves_every=self.halves, extras=extras
+        )
 
 
 @dataclass
@@ -135,6 +158,7 @@ class TraceFile:
         arrays = recorder.arrays() | ({} if tests is None else tests.arrays()) | guard.arrays()
         attrs = {
             **self.attrs,
+            **({} if recorder.extras is None else recorder.extras.attributes),
             "status": status,
             "training": told,
             "events": guard.events,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,17 +13,19 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..attacks.captured import CapturedAttack, cuda_graph
 from ..attacks.twin import Twin
 from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
 from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
-from ..streams import example_streams, stream, stream_key
+from ..streams import example_streams, stream
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
 from .curve_net import CurveNet
 from .ema import Average
-from .generators import generator_state, set_generator_state
+from .forward import Forward
+from .generators import begin_stream, generator_state, seeded, set_generator_state
 from .recipe import Recipe, as_recipe
 from .recorder import Recorder, mean_share
 
@@ -36,6 +37,14 @@ OnEpoch = Callable[[dict[str, Any]], None]
 # A device is asked for its losses this often (in batches): rarely enough to cost nothing, often enough to stop a
 # diverged run early.
 _CHECK_EVERY = 50
+
+
+class Diverged(LandscapeError):
+    """A loss or weights that are not finite; `lr` is the learning rate that led there."""
+
+    def __init__(self, lr: float, message: str) -> None:
+        super().__init__(message)
+        self.lr = lr
 
 
 def train(
@@ -108,7 +117,15 @@ class Trainer:
         self.bounds = batch_bounds(len(data), recipe.batch_size)
         self.optimizer = _make_optimizer(model, recipe)
         self._walk = model if isinstance(model, CurveNet) else None  # at each update elsewhere on its curve
-        self._twin = Twin(model if self._walk is None else self._walk.net, precision=recipe.attack_precision)
+        attacked = model if self._walk is None else self._walk.net
+        self._twin = Twin(attacked, precision=recipe.attack_precision, compiler=recipe.compiler)
+        share = group.share(recipe.batch_size)
+        self._attack = CapturedAttack(
+            share.stop - share.start, record=cuda_graph if self.device.type == "cuda" else None
+        )
+        self._forward = Forward(
+            model, device=self.device, precision=recipe.precision, compiler=recipe.compiler, group=group
+        )
         self.recorder, self.average = recorder, average
         self.history: list[dict[str, Any]] = []
         self.epoch = self.batch = 0
@@ -151,7 +168,7 @@ class Trainer:
         together = self.group.together
         with full_precision(), in_mode(self.model, training=True):
             while self.epoch < self.recipe.epochs:
-                with _seeded(self.recipe.seed, f"net/epoch{self.epoch}", self.device):
+                with seeded(self.recipe.seed, f"net/epoch{self.epoch}", self.device):
                     self._begin_epoch()
                     try:
                         while self.batch < len(self.bounds):
@@ -201,24 +218,26 @@ class Trainer:
             self.average.load_state(state["average"])
 
     def check(self) -> None:
-        """Fetch what waits on the device; raise LandscapeError where a loss of this epoch is not finite."""
+        """Fetch what waits on the device; raise Diverged where a loss of this epoch is not finite."""
         if self.recorder is not None:
             self.recorder.fetch()
         values = self._losses[self._checked : self.batch].tolist()
         for batch, value in enumerate(values, start=self._checked):
             if not math.isfinite(value):
                 eps, lr = self.recipe.at(self.epoch + batch / len(self.bounds))
-                raise LandscapeError(
+                raise Diverged(
+                    lr,
                     f"the loss became {value:g} in epoch {self.epoch + 1}, batch {batch + 1} "
                     f"(eps = {format_eps(eps)}, lr = {lr:g}); "
-                    f"try a smaller learning rate (--lr {lr / 10:g}) or a warm-up (--eps-schedule linear)"
+                    f"try a smaller learning rate (--lr {lr / 10:g}) or a warm-up (--eps-schedule linear)",
                 )
         self._checked = self.batch
         if self.batch == len(self.bounds) and not self.finite():
             lr = self.recipe.at(self.epoch + 1 - 1 / self.batch)[1]
-            raise LandscapeError(
+            raise Diverged(
+                lr,
                 f"the weights are not finite after epoch {self.epoch + 1}, batch {self.batch}; "
-                f"try a smaller learning rate (--lr {lr / 10:g})"
+                f"try a smaller learning rate (--lr {lr / 10:g})",
             )
 
     def finite(self) -> bool:
@@ -226,6 +245,10 @@ class Trainer:
         return all(bool(torch.isfinite(value).all()) for value in self.model.parameters())
 
     def _begin_epoch(self) -> None:
+        first = self._images[
+            : self.recipe.batch_size
+        ]  # a whole batch, whichever comes next: a resumed run compiles alike
+        self._forward.compile(to_unit(first, device=self.device, dtype=self._dtype))
         self._order = epoch_order(len(self._labels), seed=self.recipe.seed, epoch=self.epoch)
         self._flips = stream(self.recipe.seed, f"augment/epoch{self.epoch}")
         if self._generators is not None:
@@ -242,25 +265,22 @@ class Trainer:
         index = torch.from_numpy(rows).to(self.device)
         self.whole = False
         if not group.leads:  # dropout's draws: its own, and the same after a resumption
-            _seed(recipe.seed, f"net/epoch{self.epoch}/batch{self.batch}/process{group.rank}", self.device)
+            begin_stream(recipe.seed, f"net/epoch{self.epoch}/batch{self.batch}/process{group.rank}", self.device)
         x, y = self._images[index], self._labels[index]
         if recipe.augment:  # all of the batch in every process: the draws are one stream
             x = random_crop_flip(x, self._flips)
         x, y = to_unit(x[own], device=self.device, dtype=self._dtype), y[own]
+        clean = x
         if self._walk is not None:
             self._walk.begin_step(step, recipe.seed, x)
         if eps > 0:
             noise = partial(_starts, recipe.seed, self.epoch, rows[own])
-            x = recipe.attack_at(eps)(self._twin.network(x), x, y, noise=noise)
+            x = self._attack(recipe.attack_at(eps), self._twin.network(x), x, y, noise=noise)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = lr
         self.optimizer.zero_grad()
-        half_precision = (
-            torch.autocast(self.device.type, torch.bfloat16) if recipe.precision == "bf16" else contextlib.nullcontext()
-        )
-        with half_precision, group.synchronised(self.model):
-            logits = self.model(x)
-        logits = logits.to(self._dtype)
+        # In the layout that its attack has shown to pay: a function of the batch alone, for a run that goes on here.
+        logits = self._forward(x, layout=self._twin.layout if eps > 0 else torch.contiguous_format)
         loss = mean_share(logits, y, count)
         recorder = self.recorder if self.recorder is not None and self.recorder.wants(step) else None
         half = None if recorder is None else recorder.first_half(step, logits, y, start=own.start, count=count)
@@ -273,6 +293,8 @@ class Trainer:
             wrong = sums[1]
         if recorder is not None:
             recorder.record(step, loss=loss, wrong=wrong, count=count, eps=eps, lr=lr, half=half)
+            if (extras := recorder.extras_of(step)) is not None:
+                extras.record(step, self._forward, clean, y, count=count, eps=eps)
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
@@ -306,19 +328,3 @@ def _make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     return torch.optim.Adam(parameters, lr=lr, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay)
-
-
-@contextlib.contextmanager
-def _seeded(seed: int, name: str, device: torch.device) -> Iterator[None]:
-    # Dropout and its like draw from the global generators: they get this run's stream, and the caller's state back.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        _seed(seed, name, device)
-        yield
-
-
-def _seed(seed: int, name: str, device: torch.device) -> None:
-    key = stream_key(seed, name)
-    torch.default_generator.manual_seed(key)  # torch.manual_seed would reach devices that this run does not use
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(key)

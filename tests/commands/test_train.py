@@ -89,13 +89,27 @@ def test_the_guard_is_heard_without_v() -> None:
     assert (event["kind"], event["until"]) == ("missing-class", None)
 
 
+def test_a_loss_that_is_no_number_says_which_batch_and_what_is_kept() -> None:
+    words = "--eps 0 --optimizer sgd --lr 3e38 --epochs 3 --lr-schedule cyclic --save-every 0"
+    done = landscape(*WORDS, *words.split())
+    assert done.code == 1
+    assert "Error: the loss became nan in epoch 1, batch 3 (eps = 0, lr = " in done.err
+    assert "; t.resume.pt holds the run as it last was finite, and --force-lr " in done.err
+    assert "\n" not in done.err.strip()
+    assert all(value.isfinite().all() for value in read_checkpoint("t-epoch0.pt").state_dict.values())
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         ("--eps 0.1 --periods 4,2", 2, "the periods 4,2 do not increase; give their last epochs"),
         ("--eps 0.1 --periods 2,x", 2, "is no list of epochs; write 5,10,20"),
         ("--eps 0.1 --periods 2,4 --epochs 5", 2, "the periods end at epoch 4 and the run at 5"),
-        ("--eps 0.1 --eps-schedule linear --eps-overshoot 1.5", 2, "eps = 1.5 is outside [0, 1], the range of pixels"),
+        (
+            "--eps 0.1 --eps-schedule linear --eps-overshoot 1.5",
+            2,
+            "eps_overshoot = 1.5 is outside [0, 1], the range of pixels",
+        ),
         ("--eps 0.1 --eps-schedule linear --eps-start 0.2", 2, "eps_start = 0.2 is above eps = 0.1; a warm-up climbs"),
         ("--eps 0.1 --lr-drops 1/2,x", 2, "is no list of fractions; write 0.5,0.75"),
         ("--eps 0.1 --lr-drops 100,150", 2, "give fractions of the run or its period, such as 0.5"),
@@ -109,6 +123,8 @@ def test_the_guard_is_heard_without_v() -> None:
         ("--eps 0.1 --ema 1", 2, "ema = 1 is no decay; give a number in (0, 1), such as 0.999"),
         ("--eps 0.1 --resume", 1, "--resume goes on with an unfinished run, and t.resume.pt is not there; leave"),
         ("--eps 0.1 --test-every 5 --trace-every 0", 2, "--test-every writes into the traces"),
+        ("--eps 0.1 --trace layers,cosines", 2, "'cosines' is nothing that traces can hold; did you mean cosine"),
+        ("--eps 0.1 --trace layers --trace-every 0", 2, "--trace adds to the traces, and --trace-every 0 keeps none"),
         ("--eps 0.1 --model lenet:input=1x28x28", 2, "fails on the 1x8x8 images in 10 classes of digits"),
         ("--eps 0.1 --batch-size 1438", 2, "batch_size = 1438 is more than the 1437 examples; give --batch-size 1437"),
     ],

@@ -31,6 +31,7 @@ from landscape.errors import LandscapeError, UsageError
 from landscape.results import read_result
 from landscape.training import Recipe, run
 from landscape.training.ema import Average
+from landscape.training.extras import Extras
 from landscape.training.recorder import Recorder
 from landscape.training.trainer import Trainer
 
@@ -80,7 +81,8 @@ def trained(group: Group) -> dict[str, object]:
     PGD.__call__ = spy  # type: ignore[method-assign]
     try:
         model = net()
-        recorder = Recorder(model, steps_per_epoch=3, halves_every=2)
+        extras = Extras(model, digits(), RECIPE, ("layers", "cosine"), every=2, group=group)
+        recorder = Recorder(model, steps_per_epoch=3, halves_every=2, extras=extras)
         average = Average(model, 0.9)
         trainer = Trainer(model, digits(), RECIPE, device="cpu", recorder=recorder, average=average, group=group)
         trainer.run()
@@ -108,7 +110,7 @@ def fork(world: int, work: Callable[[Group], object], folder: Path) -> None:
         if child:
             children.append(child)
             continue
-        signal.alarm(60)  # whoever hangs does not outlive the test by much
+        signal.alarm(300)  # whoever hangs does not outlive the test by much
         try:
             os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(world))
             try:
@@ -233,7 +235,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr

@@ -34,7 +34,8 @@ def spoilt():
     return made
 """
 # All that a state has to hold: momentum, an average, BatchNorm's statistics, dropout and augmentation, a choice on
-# held-out examples, two periods, test rows and probes. 1,337 images in batches of 400: 4 batches an epoch, 12 in all.
+# held-out examples, two periods, test rows, optional columns and probes. 1,337 images in batches of 400: 4 batches an
+# epoch, 12 in all.
 RECIPE = Recipe(
     0.03,
     eps_schedule="linear",
@@ -50,7 +51,14 @@ RECIPE = Recipe(
     holdout=100,
 )
 BATCHES = 12
-TRACING = Tracing(halves=2, test_every=5, test_examples=20, probe_every=2)
+TRACING = Tracing(
+    halves=2,
+    test_every=5,
+    test_examples=20,
+    probe_every=2,
+    extras=("layers", "cosine", "lambda1"),
+    extras_every=6,
+)
 
 
 class Crash(BaseException):
@@ -172,7 +180,7 @@ def test_a_run_that_is_killed_at_random_batches_ends_in_the_same_bytes(whole: Pa
     batches = [1, *sorted(stream(os.getpid(), "kills").integers(2, BATCHES + 1, size=2).tolist())]
     words = [sys.executable, "-c", KILLER, str(folder), *map(str, batches)]
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=root, check=False, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=root, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     # A batch that was killed once is done again, and killed again where it is drawn twice.
     assert done.stdout.split() == ["-9"] * len(batches) + ["0"], (batches, done.stderr)
@@ -271,6 +279,26 @@ def test_a_full_disk_on_the_way_does_not_end_the_run(
     monkeypatch.setattr(files.os, "replace", full)
     start(folder)
     assert "could not be saved on the way: " in caplog.text and "the disk is full" in caplog.text
+    assert contents(folder) == contents(whole)
+
+
+def test_an_interrupted_write_leaves_the_state_before(
+    whole: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        start(folder, progress=at(5, KeyboardInterrupt()), save_every=1e9)
+    before = (folder / "net.resume.pt").read_bytes()
+
+    def torn(source: str | Path, target: str | Path) -> None:
+        raise Crash(f"in the midst of writing {target}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", torn)
+        with pytest.raises(Crash, match="net.resume.pt|net-epoch0.pt"):
+            start(folder)
+    assert (folder / "net.resume.pt").read_bytes() == before
+    assert not list(folder.glob(".*"))
+    start(folder)
     assert contents(folder) == contents(whole)
 
 

@@ -34,6 +34,7 @@ TRACES = Kind(
             ("T", "layer"), "1", "norm of the gradient of each layer, as `layers` names them"
         ),
         "lambda_1": optional(("T",), "nats", "largest Hessian eigenvalue of the loss, the adversary frozen"),
+        "lambda_1_residual": optional(("T",), "nats", "an eigenvalue lies within this of `lambda_1`"),
         "test/step": Array(_TESTED, "int64", "1", "updates before this evaluation on test examples", required=False),
         "test/eps": optional(_TESTED, "pixel units", "radius that the schedule had reached: the current eps"),
         "test/clean_loss": optional(_TESTED, "nats", "mean loss, not attacked"),
@@ -59,6 +60,8 @@ TRACES = Kind(
         "steps_per_epoch": Attribute("integer", "updates in one pass over the training data", required=False),
         "trace_every": Attribute("integer", "a row for every so many mini-batches", required=False),
         "halves_every": Attribute("integer", "half-batch gradients at every so many rows", required=False),
+        "extras_every": Attribute("integer", "optional columns at every so many rows", required=False),
+        "lambda_1_examples": Attribute("integer", "fixed training examples behind `lambda_1`", required=False),
         "test_every": Attribute("integer", "test rows at every so many steps", required=False),
         "test_examples": Attribute("integer", "test examples that a test row is over", required=False),
         "test_attack": Attribute("text", "attack of the test rows", required=False),
