@@ -31,6 +31,7 @@ from problems import SEED, Case, load_images
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
+from trace_cost import Added, first_examples, trace_cost
 
 from landscape.attacks.twin import Twin
 from landscape.data import ImageData, to_unit
@@ -38,10 +39,9 @@ from landscape.losses import cross_entropy
 from landscape.memory import keep_freed_memory
 from landscape.models import build_model
 from landscape.training import Recipe, train
-from landscape.training.recorder import Recorder, cheap_halves
 from landscape.training.trainer import Trainer
 
-PUBLISHED, FLOAT32, BF16, TRACED = "published way", "ours, float32", "ours, bf16", "ours, float32, traced"
+PUBLISHED, FLOAT32, BF16 = "published way", "ours, float32", "ours, bf16"
 WANTED = {FLOAT32: 0.65, BF16: 0.40}
 MOST_LOSS_APART, MOST_TRACES = 0.01, 0.03
 
@@ -76,8 +76,7 @@ class Measured:
     seconds: dict[str, float]
     flop_floor: float
     losses: dict[str, float]
-    traced_over_untraced: list[float]  # of each round: the same steps with and without traces, one after the other
-    traced_steps: int
+    added: Added
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -92,8 +91,8 @@ class Measured:
 
     @property
     def traces(self) -> float:
-        """What the traces add to a step, over the step: the median of the rounds."""
-        return statistics.median(self.traced_over_untraced) - 1
+        """What the traces add to a step, over the step."""
+        return self.added.share
 
     def lines(self) -> Iterator[str]:
         """Yield the table, line by line."""
@@ -112,9 +111,8 @@ class Measured:
             yield "  " + _verdict(f"{name}: time over the published way's", self.ratios[name], wanted_ratio)
         for name, apart in self.losses_apart.items():
             yield "  " + _verdict(f"{name}: adversarial loss apart", apart, MOST_LOSS_APART)
-        low, high = min(self.traced_over_untraced) - 1, max(self.traced_over_untraced) - 1
-        yield "  " + _verdict(f"time that the traces add to {self.traced_steps} steps", self.traces, MOST_TRACES)
-        yield f"    (median of {self.rounds} pairs, from {low:.3g} to {high:.3g})"
+        yield "  " + _verdict("time that the traces add", self.traces, MOST_TRACES)
+        yield "    " + self.added.told()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain Python."""
@@ -167,28 +165,21 @@ class Published:
 
 
 def measure(case: Case, *, rounds: int, steps: int, data_dir: Path | None) -> Measured:
-    """Measure `rounds` rounds of each way, interleaved, after one round unmeasured.
-
-    Ours take as many steps, with traces and without, as lie between two rows with half-batches, so that what those cost
-    is spread over the steps that it is spread over in a run; the others take `steps`.
-    """
+    """Measure `rounds` rounds of `steps` steps by each way, interleaved, after one round unmeasured, and the traces."""
     images, words = load_images(case, data_dir)
     net, _ = build_model(case.model, input=case.image, classes=images.classes, seed=SEED)
     # Learnt without an attack, so that there is a loss to raise, and BatchNorm has statistics.
-    train(net, _first(images, case.train_examples), replace(case.recipe, eps=0.0))
-    period = cheap_halves(case.recipe)
-    lengths = {PUBLISHED: steps, FLOAT32: period, TRACED: period, BF16: steps}
-    ways = _ways(net, {name: _first(images, n * case.recipe.batch_size) for name, n in lengths.items()}, case.recipe)
+    train(net, first_examples(images, case.train_examples), replace(case.recipe, eps=0.0))
+    ways = _ways(net, first_examples(images, steps * case.recipe.batch_size), case.recipe)
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        # Traced first in every other round: what drifts within a round is not taken for their cost.
-        for name in ways if number % 2 else reversed(ways):
-            run = ways[name]()
+        for name, make in ways.items():
+            run = make()
             began = time.process_time()
             run()
             if number:
-                taken[name].append((time.process_time() - began) / lengths[name])
-    batch = _first(images, case.recipe.batch_size)
+                taken[name].append((time.process_time() - began) / steps)
+    batch = first_examples(images, case.recipe.batch_size)
     return Measured(
         case=case.name,
         model=case.model,
@@ -198,29 +189,22 @@ def measure(case: Case, *, rounds: int, steps: int, data_dir: Path | None) -> Me
         rounds=rounds,
         seconds={name: statistics.median(seconds) for name, seconds in taken.items()},
         flop_floor=flop_floor(net, to_unit(batch.images), batch.labels, case.recipe.attack_at(case.recipe.eps).steps),
-        losses=adversarial_losses(net, _first(images, 512), batch, case.recipe),
-        traced_over_untraced=[with_ / without for with_, without in zip(taken[TRACED], taken[FLOAT32], strict=True)],
-        traced_steps=period,
+        losses=adversarial_losses(net, first_examples(images, 512), batch, case.recipe),
+        added=trace_cost(net, images, case.recipe, periods=rounds),
     )
 
 
-def _ways(net: nn.Module, data: dict[str, ImageData], recipe: Recipe) -> dict[str, Callable[[], Callable[[], None]]]:
-    """Return, by name, what makes a fresh epoch of each way on its data from the same weights, ready to be run."""
+def _ways(net: nn.Module, data: ImageData, recipe: Recipe) -> dict[str, Callable[[], Callable[[], None]]]:
+    """Return, by name, what makes a fresh epoch of each way from the same weights, ready to be run."""
 
-    def ours(data: ImageData, recipe: Recipe, *, traced: bool = False) -> Callable[[], None]:
-        trainer = Trainer(copy.deepcopy(net), data, recipe.resolved(data.spec), device="cpu")
-        if traced:
-            trainer.recorder = Recorder(
-                trainer.model, steps_per_epoch=len(trainer.bounds), halves_every=cheap_halves(recipe)
-            )
-        return trainer.run
+    def ours(recipe: Recipe) -> Callable[[], None]:
+        return Trainer(copy.deepcopy(net), data, recipe.resolved(data.spec), device="cpu").run
 
     half = replace(recipe, precision="bf16", attack_precision="bf16")
     ways = {
-        PUBLISHED: lambda: Published(copy.deepcopy(net), data[PUBLISHED], recipe).run,
-        FLOAT32: lambda: ours(data[FLOAT32], recipe),
-        TRACED: lambda: ours(data[TRACED], recipe, traced=True),
-        BF16: lambda: ours(data[BF16], half),
+        PUBLISHED: lambda: Published(copy.deepcopy(net), data, recipe).run,
+        FLOAT32: lambda: ours(recipe),
+        BF16: lambda: ours(half),
     }
     return ways if has_bf16() else {name: way for name, way in ways.items() if name != BF16}
 
@@ -272,10 +256,6 @@ def flop_floor(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> fl
     update, full = count(net, to_images=False), count(net, to_images=True)
     lean = count(Twin(net).network(images), to_images=True)
     return (steps * lean + update) / (steps * full + update)
-
-
-def _first(data: ImageData, n: int) -> ImageData:
-    return replace(data, images=data.images[:n], labels=data.labels[:n])
 
 
 def _verdict(name: str, found: float, most: float) -> str:
