@@ -45,6 +45,8 @@ CASES = {
     case.name: case
     for case in (
         Case("tiny", "lenet:width=1", (1, 8, 8), None, (100,), 32, Recipe(eps=0.1, epochs=3), 512),
+        # Trained to the end, and small enough for its Hessian to be written down.
+        Case("digits", "lenet:width=1", (1, 8, 8), None, (250,), 250, Recipe(eps=0.1, epochs=20, batch_size=32), 1437),
         Case("lenet", "lenet:width=4", (1, 28, 28), "mnist", (256, 512), 128, Recipe(eps=0.1, epochs=8), 1437),
         Case(
             "resnet18",
