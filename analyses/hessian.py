@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from landscape.analyses.density import density_beside
 from landscape.analyses.examples import examples_beside
+from landscape.analyses.sizes import by_size, check_sizes
 from torch import nn
 
 from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_positive
@@ -22,6 +22,7 @@ from landscape.curvature import (
     curvature_by_example,
     power_eigenpairs,
     shortfall,
+    standard_error,
     top_eigenpairs,
 )
 from landscape.curvature.density import PROBES
@@ -62,6 +63,7 @@ def hessian(
     density: bool = False,
     probes: int = PROBES,
     per_example: int = 0,
+    sizes: Sequence[int] = (),
     keep_vectors: float = KEEP_VECTORS,
     max_products: int | None = None,
     strict: bool = False,
@@ -80,6 +82,7 @@ def hessian(
     Eigenvectors are kept up to `keep_vectors` MiB, two at least.
     With `per_example` = K the terms v'H_i v of every example are kept for the first K pairs (`examples/...`).
     With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
+    With `sizes` the first few eigenvalues are taken of so many of the examples too, nested subsets of them.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
     began = time.perf_counter()
@@ -87,6 +90,8 @@ def hessian(
     which = _resolve_which(method, which)
     if density and method != "lanczos":
         raise UsageError(f"a density needs the orthonormal pairs of --method lanczos; got --method {method} --density")
+    if sizes and method != "lanczos":
+        raise UsageError(f"--sizes are for --method lanczos; got --method {method}")
     if density:
         probes = read_integer("probes", probes, least=2)  # an interval is over several
     tol = read_positive("tol", tol, such_as="1e-3")
@@ -95,6 +100,7 @@ def hessian(
     eps = pgd.ball.eps
     data = as_data(data)
     examples = select(data, n_examples, seed=seed)
+    sizes = check_sizes(sizes, len(examples))
     check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
     objective = Objective(
         model,
@@ -148,13 +154,29 @@ def hessian(
     terms = curvature_by_example(frozen, w0, pairs.vectors, progress=_staged(progress, "evidence"))
     if per_example:
         arrays |= examples_beside(frozen, terms.leading(per_example), outputs, losses, clean_losses)
+    errors = standard_error(terms.curvature)
+    if sizes:
+        arrays |= by_size(
+            frozen,
+            data,
+            examples,
+            sizes,
+            pairs,
+            errors,
+            seed=seed,
+            progress=_staged(progress, "sizes"),
+            which=which,
+            tol=tol,
+            guard=guard,
+            max_products=max_products,
+        )
     kept = min(top, max(2, int(keep_vectors * 2**20) // (4 * objective.n_parameters)))
     result = Result(
         "hessian",
         {
             "eigenvalues": pairs.values,
             "residuals": pairs.residuals,
-            "eigenvalue_se": _standard_error(terms.curvature),
+            "eigenvalue_se": errors,
             "gauss_newton": terms.gauss_newton.mean(axis=1),
             "gradient_projection": (pairs.vectors @ gradient).cpu().numpy(),
             "pair_status": pairs.status,
@@ -187,7 +209,7 @@ def hessian(
             "which": which,
             "tol": tol,
             "loss": float(losses.double().mean()),
-            "loss_se": float(_standard_error(losses.double().cpu().numpy())),
+            "loss_se": float(standard_error(losses.double().cpu().numpy())),
             "error_rate": _error_rate(outputs, examples.labels),
             "gradient_norm": float(gradient.norm()),
             "hvps": pairs.hvps,
@@ -223,12 +245,6 @@ def _resolve_which(method: str, which: str | None) -> str:
             f"the power method finds by magnitude; give --which lm with it, or --method lanczos for {which}"
         )
     return which
-
-
-def _standard_error(values: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the last axis, the examples; of a single one there is none."""
-    n = values.shape[-1]
-    return values.std(axis=-1, ddof=1) / math.sqrt(n) if n > 1 else np.full(values.shape[:-1], math.nan)
 
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

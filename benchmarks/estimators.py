@@ -160,12 +160,8 @@ def _torch_eig() -> Iterator[None]:
         values, vectors = torch.linalg.eigh(matrix)
         return torch.stack([values, torch.zeros_like(values)], 1), vectors
 
-    stub, missing = getattr(torch, "eig", None), not hasattr(torch, "eig")
-    torch.eig = eig  # type: ignore[attr-defined]
+    gone, torch.eig = torch.eig, eig  # what is left there says that it is gone
     try:
         yield
     finally:
-        if missing:
-            del torch.eig  # type: ignore[attr-defined]
-        else:
-            torch.eig = stub  # type: ignore[attr-defined]
+        torch.eig = gone

@@ -238,14 +238,24 @@ class Objective:
                 done += len(images)
                 if progress is not None:
                     progress(done, self.n)
+        return self._over(torch.cat(found), self.labels, self.indices)
+
+    def part(self, places: Tensor) -> Objective:
+        """Return the objective over some of the examples, those at `places` (m,), its attack as ever."""
+        places = places.to(self.labels.device)
+        part = self._over(self.images[places], self.labels[places], self.indices[places.to(self.indices.device)])
+        part.attack = self.attack
+        return part
+
+    def _over(self, images: Tensor, labels: Tensor, indices: Tensor) -> Objective:
         return Objective(
             self.model,
-            torch.cat(found),
-            self.labels,
+            images,
+            labels,
             loss=self.loss,
             batch_size=self.batch_size,
             seed=self.seed,
-            indices=self.indices,
+            indices=indices,
             params=self.params,
             weight_decay=self.weight_decay,
         )

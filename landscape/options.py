@@ -50,6 +50,21 @@ class Decay(click.ParamType[float | str]):
         return number
 
 
+class Counts(click.ParamType[tuple[int, ...]]):
+    """Several whole numbers, separated by commas."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        if not all(word.isdecimal() for word in words):
+            self.fail(f"{value!r} are no whole numbers; write 250,500,1000", param, ctx)
+        return tuple(map(int, words))
+
+
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return one decorator that adds several options, in the order that help shows them."""
 

@@ -47,6 +47,9 @@ NOT_CONVERGED = 3
 @click.option("--density", is_flag=True, help="Spectral density, trace and Frobenius norm too.")
 @click.option("--probes", type=click.IntRange(2), help="Random starts of the density.  [default: 8]")
 @click.option(
+    "--sizes", type=options.Counts(), default=(), help="The first eigenvalues of fewer examples too: 250,500,1000."
+)
+@click.option(
     "--max-products",
     type=click.IntRange(1),
     help="Stop lanczos after so many Hessian products.  [default: 40 TOP, at least 400]",
@@ -108,6 +111,8 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, per_layer: bool, sett
         raise UsageError("--density needs the orthonormal pairs of --method lanczos; leave --method power out")
     if settings["probes"] is not None and not settings["density"]:
         raise UsageError(f"--probes {settings['probes']} are those of the density; give --density with it")
+    if settings["sizes"] and settings["method"] == "power":
+        raise UsageError("--sizes are for --method lanczos; leave --method power out")
     if limit is not None and settings["method"] == "power":
         raise UsageError("--max-products means nothing to the power method; leave it out, or give --method lanczos")
     if settings["guard"] is not None and settings["method"] == "power":

@@ -14,6 +14,8 @@ from ..terminal import print_table, say
 from .examples_table import show_examples
 
 COLUMNS = ("eigenvalues", "residuals", "eigenvalue_se", "gauss_newton", "gradient_projection", "pair_status")
+_BY_SIZE = ("by_size/n", "by_size/eigenvalues", "by_size/residuals", "by_size/eigenvalue_se")
+ARRAYS = COLUMNS + _BY_SIZE
 _HEADER = ("k", "eigenvalue", "± se", "residual/|λ|", "v'Gv/λ", "g'v", "status")
 _STATUS = {0: "not converged", 1: "ok", 2: "precision limit"}
 _GUARD = {None: "not run", True: "passed", False: "FAILED"}
@@ -41,6 +43,8 @@ def show(result: Result, path: Path, *, again: bool) -> None:
         )
     if has_examples(result):
         show_examples(result)
+    if "by_size/n" in result.arrays:
+        _show_sizes(result)
     for caveat in caveats(result):
         say(f"caution: {caveat}")
     if attrs["status"] != "complete":
@@ -59,6 +63,21 @@ def show_layers(source: str, results: Mapping[str, Result]) -> None:
         trace = f"{attrs['trace']:.4g}" if "trace" in attrs else "-"
         rows.append([layer, f"{attrs['n_parameters']:,}", f"{value:.5g}", f"{se:.2g}", share, trace])
     print_table(f"{source}, layer by layer", header, rows)
+
+
+def _show_sizes(result: Result) -> None:
+    """Print a row for each size: its eigenvalues with their standard errors, and the worst of their residuals."""
+    sizes, values, residuals, errors = (result.arrays[name] for name in _BY_SIZE)
+    header = ["n", *(word for j in range(values.shape[1]) for word in (f"eigenvalue {j + 1}", "± se")), "residual/|λ|"]
+    rows = []
+    for n, own, residual, se in zip(sizes, values, residuals, errors, strict=True):
+        pairs = [word for value, error in zip(own, se, strict=True) for word in (f"{value:.5g}", f"{error:.2g}")]
+        worst = f"{np.max(residual[own != 0] / np.abs(own[own != 0])):.0e}" if own.any() else "-"
+        rows.append([f"{n:,}", *pairs, worst])
+    print_table("by number of examples, each subset within the next:", header, rows)
+    say(
+        "an eigenvalue's vector is fitted to its examples: the largest is biased upward, the more so the fewer they are"
+    )
 
 
 def _interval(attrs: dict[str, Any], name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.analyses.hessian import DEFAULT_TOP, KEEP_VECTORS, hessian
+from landscape.analyses.sizes import check_sizes
 
 from .. import options
 from ..attacks import PGD, make_ball, parse_attack
@@ -25,7 +26,7 @@ from ..spec import load_callable, parse_spec
 from ..terminal import Report, progress, say
 from .examples_table import COLUMNS as EXAMPLE_COLUMNS
 from .finished import finished
-from .hessian_table import COLUMNS, show
+from .hessian_table import ARRAYS, show
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, choose_decay, load_subject, threat_line
 
@@ -46,6 +47,7 @@ class Request(Target):
     density: bool = False
     probes: int | None = None
     per_example: int | None = None
+    sizes: tuple[int, ...] = ()
     max_products: int | None = None
     keep_vectors: int = KEEP_VECTORS  # MiB
 
@@ -90,6 +92,7 @@ class Plan:
             **({"weight_decay": self.weight_decay} if self.weight_decay else {}),
             **({"density_probes": self.probes} if request.density else {}),
             **({"per_example": self.per_example} if self.per_example else {}),
+            **({"sizes": list(check_sizes(request.sizes, self.n))} if request.sizes else {}),
         }
 
     @cached_property
@@ -106,7 +109,7 @@ class Plan:
     @property
     def columns(self) -> tuple[str, ...]:
         """The arrays that the tables on the terminal are made of."""
-        return COLUMNS + (EXAMPLE_COLUMNS if self.per_example else ())
+        return ARRAYS + (EXAMPLE_COLUMNS if self.per_example else ())
 
     @property
     def probes(self) -> int:
@@ -202,6 +205,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 density=request.density,
                 probes=plan.probes,
                 per_example=plan.per_example,
+                sizes=request.sizes,
                 keep_vectors=request.keep_vectors,
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,

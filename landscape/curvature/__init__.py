@@ -2,7 +2,7 @@
 
 from .density import Density, Interval, spectral_density
 from .eigenpairs import Eigenpairs, PairStatus, settle, shortfall, top_eigenpairs
-from .evidence import ExampleTerms, curvature_by_example, directional_curvature
+from .evidence import ExampleTerms, curvature_by_example, directional_curvature, standard_error
 from .lanczos import WHICH, Lanczos
 from .operator import HessianOperator
 from .power import power_eigenpairs
@@ -22,5 +22,6 @@ __all__ = [
     "settle",
     "shortfall",
     "spectral_density",
+    "standard_error",
     "top_eigenpairs",
 ]

@@ -16,6 +16,7 @@ from .examples import draw_concentration, draw_example_curvature, draw_images
 from .hessian import figure_hessian
 from .relief import draw_relief
 from .sharpness import draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, figure_sharpness
+from .sizes import draw_sizes
 from .slice import draw_slice
 from .spectrum import draw_spectrum, figure_spectrum
 from .style import DOUBLE, SINGLE, PaperFigure, drawn_by_landscape, save_figure
@@ -71,6 +72,7 @@ __all__ = [
     "draw_relief",
     "draw_rises",
     "draw_schedule",
+    "draw_sizes",
     "draw_slice",
     "draw_spectrum",
     "draw_survival",

@@ -14,6 +14,7 @@ from ..results.result import Result
 from . import style
 from .density import density_note, draw_density, has_density
 from .labels import Curve, footnote, group
+from .sizes import draw_sizes, has_sizes
 
 Dashes = tuple[float, tuple[float, ...]]  # offset, and lengths of ink and gap
 POSITIVE, NEGATIVE = "o", "v"  # a logarithmic axis shows |lambda|; the sign is in the marker
@@ -24,16 +25,18 @@ DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1,
 def figure_spectrum(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
     """Return the figure of one or more Hessian results, `width` inches wide, its caveats and its footnote on it.
 
-    Where there are spectral densities they have a panel of their own: below, or beside in a figure of two columns.
+    Spectral densities, and eigenvalues by the number of examples, have panels of their own where there are any: below,
+    or beside in a figure of two columns.
     """
-    dense = any(map(has_density, results))
-    below = dense and width < style.DOUBLE
+    dense, sized = any(map(has_density, results)), any(map(has_sizes, results))
+    extra = [draw_density] * dense + [draw_sizes] * sized
+    below = 0 if width >= style.DOUBLE else len(extra)
     with style.paper_style():
         figure = style.new_figure(width)
-        ax, *more = figure.subplots(1 + below, 1 + (dense and not below), squeeze=False).flat
+        ax, *more = figure.subplots(1 + below, 1 + len(extra) - below, squeeze=False).flat
         draw_spectrum(ax, results)
-        for panel in more:
-            draw_density(panel, results)
+        for panel, draw in zip(more, extra, strict=True):
+            draw(panel, results)
         note = f"{footnote(results)}. {errors_note(results)}" + (f" {density_note(results)}" if dense else "")
         lines = style.stamp(figure, stamps(results))
         lines += style.annotate(figure, note)

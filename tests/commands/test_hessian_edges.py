@@ -103,3 +103,19 @@ def test_a_pattern_that_matches_nothing_names_what_is_near(density: tuple[str, .
     code, _, err = measure("scaled", "--eps", "0", "--params", "lienar.*", *density)
     assert code == 2 and not Path("results").exists()
     assert err.startswith("Error: no trainable parameter is called 'lienar.*'; did you mean linear.* or linear.bias")
+
+
+def test_eigenvalues_by_the_number_of_examples() -> None:
+    words = ("--eps", "0", "--top", "2", "--sizes", "20,10", "--out", "s.h5")
+    code, out, _ = measure("scaled", *words)
+    assert code == 0
+    values = read_result(Path("s.h5")).arrays["by_size/eigenvalues"]
+    table = out.split("by number of examples")[1].splitlines()
+    rows = [line.split() for line in table if line.split()[:1] in (["10"], ["20"], ["30"])]
+    assert [float(row[1]) for row in rows] == pytest.approx(values[:, 0], rel=1e-4)
+    assert measure("scaled", *words)[1] == out.replace("wrote s.h5", "found s.h5")
+    code, _, err = measure("scaled", "--eps", "0", "--sizes", "10,30")
+    assert (code, err) == (
+        2,
+        "Error: sizes = 10,30; wanted whole numbers from 2 to 29, below the 30 examples\n",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .declare import COMMON, Array, Attribute, Kind, optional
 
-_GRID, _NODES = ("density/grid",), ("density/nodes",)
+_GRID, _NODES, _SIZES = ("density/grid",), ("density/nodes",), ("by_size/n",)
 _EXAMPLES, _TERMS = ("examples/index",), ("pair", "examples/index")
 _SHARPEST = "examples/sharpest"
 
@@ -52,6 +52,10 @@ HESSIAN = Kind(
         "examples/image": optional(
             (_SHARPEST, "channel", "row", "column"), "pixel units", "the images of these, attacked", dtype="float32"
         ),
+        "by_size/n": optional(_SIZES, "examples", "sizes of nested subsets, all examples last", dtype="int64"),
+        "by_size/eigenvalues": optional((*_SIZES, "j"), "nats", "first eigenvalues of the mean over so many examples"),
+        "by_size/residuals": optional((*_SIZES, "j"), "nats", "||Hv - lambda v|| of these"),
+        "by_size/eigenvalue_se": optional((*_SIZES, "j"), "nats", "standard error of these over so many examples"),
     },
     attributes={
         **COMMON,
