@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,18 +22,24 @@ Record = Callable[[Callable[[], Tensor]], tuple[Tensor, Callable[[], None]]]
 _WARM_UP = 3  # runs before the capture: libraries choose their kernels and take their memory in them
 
 
-def cuda_graph(ascent: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-    """Capture an ascent on CUDA as a graph; see `Record`. Raises RuntimeError where it waits for the device."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(_WARM_UP):
-            ascent()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = ascent()
+def cuda_graph(ascent: Callable[[], Tensor], *, device: torch.device) -> tuple[Tensor, Callable[[], None]]:
+    """Capture an ascent on a CUDA device as a graph; see `Record`. Raises RuntimeError where it cannot."""
+    with torch.cuda.device(device):
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UP):
+                ascent()
+        here.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = ascent()
     return result, graph.replay
+
+
+def recorder_for(device: torch.device) -> Record | None:
+    """Return what records on a device: None where nothing does."""
+    return partial(cuda_graph, device=device) if device.type == "cuda" else None
 
 
 class CapturedAttack:

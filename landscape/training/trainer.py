@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..attacks.captured import CapturedAttack, cuda_graph
+from ..attacks.captured import CapturedAttack, recorder_for
 from ..attacks.twin import Twin
 from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
@@ -120,9 +120,7 @@ class Trainer:
         attacked = model if self._walk is None else self._walk.net
         self._twin = Twin(attacked, precision=recipe.attack_precision, compiler=recipe.compiler)
         share = group.share(recipe.batch_size)
-        self._attack = CapturedAttack(
-            share.stop - share.start, record=cuda_graph if self.device.type == "cuda" else None
-        )
+        self._attack = CapturedAttack(share.stop - share.start, record=recorder_for(self.device))
         self._forward = Forward(
             model, device=self.device, precision=recipe.precision, compiler=recipe.compiler, group=group
         )

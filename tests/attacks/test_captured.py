@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from landscape.attacks import PGD, L2Ball, LinfBall
-from landscape.attacks.captured import CapturedAttack, cuda_graph
+from landscape.attacks.captured import CapturedAttack, recorder_for
 from landscape.attacks.twin import Twin
 from landscape.streams import example_streams
 
@@ -130,11 +130,15 @@ def test_another_attack_is_recorded_anew():
     assert double.recordings == 2
 
 
+def test_nothing_records_on_the_cpu():
+    assert recorder_for(torch.device("cpu")) is None
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("ball", [LinfBall(0.1), L2Ball(0.5)])
 def test_a_cuda_graph_finds_the_images_of_the_loop(ball):
     model = net().cuda()
-    captured, twin = CapturedAttack(SIZE, record=cuda_graph), Twin(model)
+    captured, twin = CapturedAttack(SIZE, record=recorder_for(torch.device("cuda"))), Twin(model)
     for number in range(4):
         attack = PGD(ball.with_eps(ball.eps * (number + 1) / 4), steps=3, keep="last")
         ours, wanted = both(captured, attack, twin, seed=number, device="cuda")

@@ -47,7 +47,7 @@ def test_targets_are_met_or_not_by_the_numbers_shown(training):
         seconds={training.PUBLISHED: 2.0, training.FLOAT32: 1.2, training.BF16: 1.0},
         flop_floor=0.69,
         losses={training.PUBLISHED: 1.0, training.FLOAT32: 1.0, training.BF16: 0.98},
-        added=training.Added(period=6, step=1.2, row=[0.03, 0.036, 0.5], halves=[0.18, 0.2, 0.1]),
+        added=training.Added(period=6, step=1.2, row=[0.03, 0.036, 0.5], halves=[0.18, 0.2, 0.1], within=0.03),
     )  # fmt: skip
     shown = "\n".join(measured.lines())
     assert "ours, float32: time over the published way's: 0.6, wanted <= 0.65 (met)" in shown
@@ -55,3 +55,4 @@ def test_targets_are_met_or_not_by_the_numbers_shown(training):
     assert "ours, bf16: adversarial loss apart: 0.02, wanted <= 0.01 (not met)" in shown
     assert "time that the traces add: 0.05, wanted <= 0.03 (not met)" in shown  # (5 x 3 % + 15 %) / 6
     assert "3.00 % by a row (median of 3 pairs), 15.00 % by each 6th, with half-batches" in shown
+    assert "in the recorder's own calls 2.50 %" in shown
