@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 # Run as a script, Python sees this folder and not the one beside it: a checkout that is not installed works too.
 _root = Path(__file__).resolve().parent.parent
@@ -25,7 +26,7 @@ from landscape.errors import ResultError  # noqa: E402
 from landscape.plots import DOUBLE, PaperFigure, draw_groups, draw_matrix, draw_rises, draw_ways, style  # noqa: E402
 from landscape.plots.sharpness import note, stamps  # noqa: E402
 from landscape.results.comparison import Comparison  # noqa: E402
-from landscape.results.sharpness_study import OWN, Run, common_radii, compared, read_runs, shift_of  # noqa: E402
+from landscape.results.sharpness_study import OWN, Run, common_radii, compared, matrix, read_runs, shift_of  # noqa: E402
 
 KIND = "sharpness"
 TOLD = ("train_eps", "checkpoint", "checkpoint_sha256", "command")
@@ -49,7 +50,7 @@ def draw(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
     records = [
         input_record(path, result, TOLD) for one in runs for path, result in zip(one.paths, one.results, strict=True)
     ]
-    tables = {".csv": _csv(effects, known, shift={name: shift_of(runs, name) for name in OWN})}
+    tables = {".csv": _csv(runs, effects, known, shift={name: shift_of(runs, name) for name in OWN})}
     return write_outputs(stem, figure, tables, inputs=records, left_out=skipped, command=command), skipped
 
 
@@ -87,6 +88,7 @@ def compose(
 
 
 def _csv(
+    runs: Sequence[Run],
     effects: dict[str, Comparison | str],
     columns: Sequence[tuple[float, Comparison]],
     *,
@@ -108,6 +110,10 @@ def _csv(
         for effect in found.effects:
             own = effect.interval
             rows.append([name, eps, at, effect.words, "", "", own.value, own.error, own.low, own.high, effect.verdict])
+    for name in ("loss", "trace", "gauss_newton_share"):
+        trained, radii, values = matrix(runs, name)
+        for place in np.ndindex(*values.shape):
+            rows.append([name, radii[place[1]], None, "mean", trained[place[0]], "", values[place], "", "", "", ""])
     header = ["quantity", "eps", "relative_radius", "row", "train_eps", "training_seed", "value", "standard_error",
               "low", "high", "verdict"]  # fmt: skip
     return csv_text(header, rows)

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..results import Result, caveats
 from ..results.comparison import LEAST, Comparison
-from ..results.sharpness_study import OWN, common_radii, compared, read_runs, shift_of
+from ..results.sharpness_study import OWN, Run, common_radii, compared, matrix, read_runs, shift_of
 from ..terminal import print_table, say
 from ..units import format_eps
+
+_MATRICES = {"loss": "loss", "trace": "trace", "gauss_newton_share": "Gauss-Newton share of λ₁"}
 
 
 def show(result: Result, path: Path, *, again: bool) -> None:
@@ -65,6 +69,8 @@ def show_study(paths: Sequence[Path], *, seed: int) -> None:
     whole = compared(runs, "lambda_1", seed=seed)
     columns = [(eps, compared(runs, "lambda_1", eps=eps, seed=seed)) for eps in common_radii(runs)]
     _show_matrix([(eps, column) for eps, column in columns if isinstance(column, Comparison)])
+    for quantity, words in _MATRICES.items():
+        _show_means(quantity, words, runs)
     rows, shifts = [_effect("lambda_1", whole)], {}
     for quantity in OWN[1:]:
         at = shift_of(runs, quantity)
@@ -97,6 +103,13 @@ def _show_matrix(columns: Sequence[tuple[float, Comparison]]) -> None:
         rows.append([format_eps(float(group.name)), str(len(group.nets)), *cells])
     header = ["trained at", "seeds", *(f"eps {format_eps(eps)}" for eps, _ in columns)]
     print_table("λ₁ by the eps of training (rows) and of measurement (columns), mean ± half of the 95 %", header, rows)
+
+
+def _show_means(quantity: str, words: str, runs: Sequence[Run]) -> None:
+    trained, radii, values = matrix(runs, quantity)
+    if np.isfinite(values).any():
+        rows = [[format_eps(eps), *(f"{value:.3g}" for value in row)] for eps, row in zip(trained, values, strict=True)]
+        print_table(f"{words}, likewise, means", ["trained at", *(f"eps {format_eps(eps)}" for eps in radii)], rows)
 
 
 def _mean(column: Comparison, number: int) -> str:

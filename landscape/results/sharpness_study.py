@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LandscapeError, ResultError
+from .caveats import is_collapsed
 from .comparison import Comparison, compare
 from .replicates import read_replicates
 from .result import Result
+from .sharpness_quantities import of_sharpness
 from .store import read_result
 
 # The quantities of a study at each net's own radius, and the radius of the shift, by its place among those measured.
@@ -77,6 +79,28 @@ def common_radii(runs: Sequence[Run]) -> list[float]:
         own = run.results[-1].arrays["eps"].round(12)
         shared = own if shared is None else np.intersect1d(shared, own)
     return [] if shared is None else shared.tolist()
+
+
+def matrix(runs: Sequence[Run], quantity: str) -> tuple[list[float], list[float], np.ndarray]:
+    """Return the training radii (rows), the common radii of measurement (columns), and a quantity's means over nets.
+
+    Constant classifiers are left out; a mean that there is none of is NaN.
+    """
+    radii, rows = common_radii(runs), sorted({run.train_eps for run in runs})
+    values = np.full((len(rows), len(radii)), np.nan)
+    for place in np.ndindex(*values.shape):
+        nets = [run for run in runs if run.train_eps == rows[place[0]] and not is_collapsed(run.results[-1])]
+        found = [_at(run, radii[place[1]], quantity) for run in nets]
+        values[place] = np.mean(found) if found else np.nan
+    return rows, radii, values
+
+
+def _at(run: Run, eps: float, quantity: str) -> float:
+    net = run.results[-1]
+    if quantity.startswith("trace") and "trace" not in net.arrays:
+        return math.nan
+    rung = int(np.argmin(np.abs(net.arrays["eps"] - eps)))
+    return of_sharpness(run.paths[-1], net, rung, quantity, None)[0]
 
 
 def shift_of(runs: Sequence[Run], quantity: str) -> float | None:

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from landscape.errors import LandscapeError, ResultError, UsageError
 from landscape.results.comparison import Comparison
 from landscape.results.replicates import read_replicates
-from landscape.results.sharpness_study import common_radii, compared, read_runs, shift_of
+from landscape.results.sharpness_study import common_radii, compared, matrix, read_runs, shift_of
 from tests.results.made import hessian
 from tests.results.made_sharpness import sharpness
 
@@ -62,6 +62,18 @@ def test_effects_are_those_of_the_numbers(tmp_path: Path) -> None:
     assert isinstance(rise, Comparison)
     assert rise.groups[1].mean.value == pytest.approx(0.357)
     assert "of 0.01, each net at its own eps" in rise.quantity
+
+
+def test_the_matrix_is_of_means_over_the_nets_that_count(tmp_path: Path) -> None:
+    paths = [*study(tmp_path / "a"), *saved(tmp_path / "b", sharpness(0.2, 3, factor=1e-4, collapsed=True))]
+    runs = read_runs(paths)
+    trained, radii, values = matrix(runs, "trace")
+    assert (trained, radii) == (list(RADII), list(RADII))
+    np.testing.assert_allclose(values[2], 6 * 1.02 * np.array([40.0, 45.0, 50.0]))
+    assert matrix(runs, "gauss_newton_share")[2] == pytest.approx(np.full((3, 3), 0.99))
+    bare = [sharpness(0.1, 0, rises=False)]
+    del bare[0].arrays["trace"], bare[0].arrays["trace_low"], bare[0].arrays["trace_high"]
+    assert np.isnan(matrix(read_runs(saved(tmp_path / "c", *bare)), "trace")[2]).all()
 
 
 def test_collapsed_nets_are_left_out_and_counted(tmp_path: Path) -> None:
