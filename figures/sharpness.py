@@ -73,11 +73,11 @@ def compose(
         for ax, name in zip(panels[1, 1:], ("worst", "random"), strict=True):
             if any(f"{name}_rise" in net.arrays for net in nets):
                 draw_rises(ax, nets, name)
-                if name == "worst":
-                    ax.get_legend().remove()  # the colours of all panels are told once, in the last
+                if ax is panels[1, 2] and panels[1, 1].get_legend() is not None:
+                    ax.get_legend().remove()  # the colours of all panels are told once
             else:
                 ax.set_axis_off()
-        titles = ("λ₁, trained / measured at", "each at its own ε", "over the loss", "along the runs")
+        titles = ("λ₁, trained / measured at", "at its own ε", "over the loss", "along the runs")
         for letter, title, ax in zip("abcdef", [*titles, "worst way", "random ways"], panels.flat, strict=True):
             ax.set_title(f"{letter}  {title}", fontsize=7, color=style.INK, loc="left", pad=9 if letter in "bc" else 4)
         lines = style.stamp(figure, stamps(nets))

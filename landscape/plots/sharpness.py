@@ -103,7 +103,7 @@ def draw_rises(ax: Axes, results: Sequence[Result], name: str) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(RISES[name])
     ax.set_ylabel("rise of the loss (nats)")
-    ax.legend(loc="lower right", handlelength=1.0, borderaxespad=0.2)
+    ax.legend(loc="upper left", handlelength=1.0, borderaxespad=0.2, labelspacing=0.25)
 
 
 def draw_matrix(ax: Axes, columns: Sequence[tuple[float, Comparison]]) -> None:
