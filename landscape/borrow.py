@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 Network = Callable[[Tensor], Tensor]
 T = TypeVar("T")
@@ -86,16 +87,31 @@ def _read(setting: Callable[[], T]) -> T | None:
         return None
 
 
+class _WrittenOut(TorchFunctionMode):
+    """Weight normalisation in plain operations: a part of its fused kernel's second derivative is lost (torch 2.13)."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func == torch._weight_norm:
+            return _weight_norm(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
 @contextlib.contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Keep fused attention out; put the settings back afterwards.
+    """Keep fused attention and fused weight normalisation out; put the settings back afterwards.
 
-    It has no second derivative and no forward one; written out in matrix products, attention has both.
+    The one has no second derivative and no forward one, the other a wrong one; written out, both have both.
     """
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH), _WrittenOut():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -108,6 +109,59 @@ class Embedded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         found = self.table((x.flatten(1) * (self.levels - 1)).round().long())
         return torch.tanh(self.mix(self.head(found).mean(2))) @ self.table.weight
+
+
+class Heads(nn.Module):
+    """PyTorch's multi-head attention as most call it, its weights asked for, on images (B, 1, 4, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(1).unflatten(1, (4, 4))
+        return self.head((tokens + self.attention(tokens, tokens, tokens)[0]).mean(1))
+
+
+class Recurrent(nn.Module):
+    """An LSTM over the rows of images (B, 1, 4, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.LSTM(4, 3, batch_first=True)
+        self.head = nn.Linear(3, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rows(x.flatten(1).unflatten(1, (4, 4)))[0][:, -1])
+
+
+class Reparametrised(nn.Module):
+    """Layers under weight normalisation, in both of its forms, and spectral normalisation, on images (B, 1, 4, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        made = nn.utils.parametrizations
+        self.first = made.weight_norm(nn.Linear(16, 4))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # deprecated, and in many a checkpoint
+            self.second = nn.utils.weight_norm(nn.Linear(4, 4))
+        self.head = made.spectral_norm(nn.Linear(4, CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.gelu(self.second(nn.functional.gelu(self.first(x.flatten(1))))))
+
+
+class Headed(nn.Module):
+    """A head that is trained on a frozen backbone of half precision, on images (B, 1, 4, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Linear(16, 5).bfloat16().requires_grad_(False)
+        self.head = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.backbone(x.flatten(1).bfloat16())).to(self.head.weight.dtype))
 
 
 class WithUnused(nn.Module):

@@ -122,8 +122,8 @@ class Lanczos:
         if self.space.asymmetry > _ASYMMETRY * max(self.precision, 1e-13) * self.space.scale:
             raise LandscapeError(
                 f"the Hessian products are not symmetric, by {self.space.asymmetry / self.space.scale:.0e} of their "
-                "size: an operation of this net has a wrong second derivative, as torch's weight_norm has; merge it "
-                "into a plain weight first (torch.nn.utils.parametrize.remove_parametrizations)"
+                "size: the net computes in less than float32 (autocast?), or an operation of it has a wrong second "
+                "derivative; write that one out in plain operations"
             )
         if self.products >= self.max_products:
             self.done = True

@@ -20,6 +20,10 @@ from tests.problems import (
     Embedded,
     Encoder,
     Grouped,
+    Headed,
+    Heads,
+    Recurrent,
+    Reparametrised,
     Tied,
     assert_untouched,
     dense_hessian,
@@ -28,7 +32,7 @@ from tests.problems import (
     state_of,
 )
 
-NETS = [Attention, Encoder, Grouped, Embedded, Tied]
+NETS = [Attention, Encoder, Heads, Grouped, Embedded, Tied, Recurrent, Reparametrised]
 
 
 def problem(make: type[nn.Module], *, n: int = 6) -> Objective:
@@ -41,8 +45,15 @@ def problem(make: type[nn.Module], *, n: int = 6) -> Objective:
 
 
 def oracle(objective: Objective) -> Tensor:
-    """Return the dense Hessian of mean cross-entropy, attention written out."""
-    with sdpa_kernel(SDPBackend.MATH):
+    """Return the dense Hessian of mean cross-entropy, attention and weight normalisation written out."""
+
+    def written_out(v: Tensor, g: Tensor, dim: int) -> Tensor:
+        assert dim == 0 and v.dim() == 2
+        return g * v / v.square().sum(1, keepdim=True).sqrt()
+
+    with sdpa_kernel(SDPBackend.MATH), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "_weight_norm", written_out)
+        patch.setitem(nn.utils.weight_norm.__globals__, "_weight_norm", written_out)
         return dense_hessian(objective)
 
 
@@ -61,7 +72,7 @@ def test_products_and_evidence_are_those_of_the_dense_hessian(make: type[nn.Modu
 
 
 @pytest.mark.parametrize(
-    ("make", "right"), [(Attention, False), (Encoder, False), (Grouped, True), (Embedded, True), (Tied, True)]
+    ("make", "right"), [(Attention, False), (Encoder, False), (Grouped, True), (Embedded, True), (Recurrent, True)]
 )
 def test_a_wrong_forward_derivative_is_found_out(make: type[nn.Module], right: bool) -> None:
     # LayerNorm's is wrong in torch 2.13: where this fails with a newer one, the doubt has become needless.
@@ -81,7 +92,22 @@ def test_the_power_method_too(make: type[nn.Module]) -> None:
     assert pairs.values[0] == pytest.approx(float(values[values.abs().argmax()]), rel=1e-3)
 
 
-@pytest.mark.parametrize("make", [Attention, Encoder, Grouped, Embedded])
+def test_a_head_on_a_frozen_backbone_of_half_precision() -> None:
+    net = Headed()
+    net.head = fill(net.head.double())
+    images, labels = examples(6, (1, 4, 4))
+    matrix = HessianOperator(Objective(net, images, labels)) @ torch.eye(18, dtype=torch.float64)
+    # Of a linear head on fixed features z the Hessian is the mean of (diag p - pp') times zz'.
+    with torch.no_grad():
+        z = torch.relu(net.backbone(images.flatten(1).bfloat16())).double()
+        p = net.head(z).softmax(1)
+    z = torch.cat([z, torch.ones(6, 1)], 1)
+    expected = torch.einsum("nij,nk,nl->ikjl", torch.diag_embed(p) - p.unsqueeze(2) * p.unsqueeze(1), z, z) / 6
+    assert torch.allclose(matrix[:15, :15], expected[:, :5, :, :5].reshape(15, 15), atol=1e-14)
+    assert torch.allclose(matrix[15:, 15:], expected[:, 5, :, 5], atol=1e-14)
+
+
+@pytest.mark.parametrize("make", [Attention, Encoder, Grouped, Embedded, Reparametrised])
 def test_from_end_to_end(make: type[nn.Module]) -> None:
     frozen = problem(make, n=12)
     labels = torch.arange(12) % CLASSES  # every class is there, so that they are counted right
