@@ -165,7 +165,8 @@ def rebuild(
     """Rebuild the net of a checkpoint, in eval mode on the CPU, and return it with its resolved spec.
 
     `model` names the net where the file does not, and wins where it does; `input` (C, H, W) and `classes` fill what
-    neither spec says. The net is float64 where any of its weights is, else float32. Raises UsageError where no net is
+    neither spec says. The net is float64 where any of its weights is, else float32; but a frozen part of another type
+    than the weights that move stays as the code builds it. Raises UsageError where no net is
     named, or the file names code and `model` does not; CheckpointError where the weights do not fit the net, listing
     what is missing, unexpected and mis-shaped.
     """
@@ -183,8 +184,9 @@ def rebuild(
             raise
         raise CheckpointError(f"{checkpoint.path} names a net that cannot be built: {error}") from error
     _check_fit(checkpoint, net, resolved)
-    wide = any(value.dtype == torch.float64 for value in checkpoint.state_dict.values())
-    net.to(torch.float64 if wide else torch.float32)
+    if not _keeps_types(net):
+        wide = any(value.dtype == torch.float64 for value in checkpoint.state_dict.values())
+        net.to(torch.float64 if wide else torch.float32)
     if named:
         net.to_empty(device="cpu")
     try:
@@ -194,6 +196,13 @@ def rebuild(
             f"{checkpoint.path} does not load into {resolved}: {' '.join(str(error).split())}"
         ) from error
     return net.eval(), resolved
+
+
+def _keeps_types(net: nn.Module) -> bool:
+    """Return whether weights that move, all float32 or all float64, stand on frozen ones of another type."""
+    moving = {value.dtype for value in net.parameters() if value.requires_grad}
+    frozen = {value.dtype for value in net.parameters() if not value.requires_grad and value.is_floating_point()}
+    return len(moving) == 1 and moving <= {torch.float32, torch.float64} and bool(frozen - moving)
 
 
 def _spec_to_build(checkpoint: Checkpoint, model: str | None) -> str:

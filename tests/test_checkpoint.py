@@ -254,6 +254,21 @@ def test_double_stays_double_and_half_becomes_single(tmp_path: Path) -> None:
         assert {p.dtype for p in load_model(path).parameters()} == {torch.float32}
 
 
+def test_a_frozen_part_of_another_type_stays(tmp_path: Path) -> None:
+    code = (
+        "from torch import nn\ndef net():\n"
+        "    return nn.Sequential(nn.Linear(4, 4).bfloat16().requires_grad_(False), nn.Linear(4, 3))\n"
+        "def lazy():\n    return nn.LazyLinear(3)\n"
+    )
+    (tmp_path / "mine.py").write_text(code)
+    model = nn.Sequential(nn.Linear(4, 4).bfloat16(), nn.Linear(4, 3))
+    torch.save(model.state_dict(), tmp_path / "net.pt")
+    loaded = load_model(tmp_path / "net.pt", model=f"{tmp_path / 'mine.py'}:net")
+    assert [p.dtype for p in loaded.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2
+    with pytest.raises(UsageError, match="has no shape yet; call it once on an image"):
+        load_model(tmp_path / "net.pt", model=f"{tmp_path / 'mine.py'}:lazy")
+
+
 USER_NET = "from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..errors import UsageError
 from ..spec import Spec, load_callable, nearest, parse_spec
@@ -119,4 +120,8 @@ def _call(spec: Spec) -> nn.Module:
         raise UsageError(f"{spec} failed when called without arguments: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise UsageError(f"{spec} gave {type(model).__name__}, wanted a torch.nn.Module; return the net from it")
+    if lazy := [name for name, value in model.named_parameters() if is_lazy(value)]:
+        raise UsageError(
+            f"{spec} gave a net whose {lazy[0]} has no shape yet; call it once on an image before it returns"
+        )
     return model.train()
