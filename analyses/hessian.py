@@ -14,7 +14,14 @@ from landscape.analyses.examples import examples_beside
 from landscape.analyses.sizes import by_size, check_sizes
 from torch import nn
 
-from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_positive
+from landscape.arguments import (
+    check_model,
+    check_outputs,
+    check_twice_differentiable,
+    read_attack,
+    read_integer,
+    read_positive,
+)
 from landscape.attacks import PGD
 from landscape.curvature import (
     WHICH,
@@ -120,6 +127,7 @@ def hessian(
         raise UsageError(f"top = {top} of a Hessian that is {size} x {size}; give --top {most}")
     if read_integer("per_example", per_example, least=0) > top:
         raise UsageError(f"per_example = {per_example} is more than the {top} eigenpairs asked for; give a larger top")
+    check_twice_differentiable(objective)
     frozen = objective.freeze(progress=_staged(progress, "attack"))
     w0 = frozen.w0
     outputs, losses = frozen.outputs(w0)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .attacks import PGD, make_ball, parse_attack
 from .borrow import evaluating
@@ -19,7 +20,11 @@ from .data import to_unit
 from .errors import UsageError
 from .losses import Loss, cross_entropy
 from .memory import out_of_memory
+from .objective import Objective
 from .units import check_eps, parse_eps
+
+_SAME = 1e-2  # of the largest output: more than any precision, less than any randomness
+_LINE = 160  # letters of a message of torch's that is quoted
 
 
 def read_eps(eps: Any, norm: str) -> float:
@@ -87,11 +92,53 @@ def check_model(model: Any) -> None:
         came = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
         raise UsageError(f"{came} came as the model; wanted a torch.nn.Module: load it with landscape.load_model")
     for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(value):
+            raise UsageError(f"{name} has no shape yet, for its layer is lazy; call the net once on an image first")
         if value.is_meta:
             raise UsageError(
                 f"{name} is on the meta device, which holds no numbers; "
                 "load the net's weights with landscape.load_model, or model.to_empty(device='cpu') and load_state_dict"
             )
+
+
+def check_twice_differentiable(objective: Objective) -> None:
+    """Take one example through all that a Hessian needs, the attack included; two, to see that each stands for itself.
+
+    Raises UsageError where the net, which may be anybody's, has no second derivative, or where the loss of an example
+    depends on its batch or on the call.
+    """
+    few = Objective(
+        objective.model,
+        objective.images[:2],
+        objective.labels[:2],
+        attack=objective.attack,
+        loss=objective.loss,
+        params=objective.params,
+        batch_size=2,
+    )
+    try:
+        few = few.freeze()
+        together = few.outputs()[0]
+        few.batch_size = 1
+        alone = few.outputs()[0]
+        few.product(few.w0, few.gradient())
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        raise UsageError(
+            f"the net's loss cannot be differentiated twice ({type(error).__name__}: {_first_line(error)}); look for "
+            "no_grad, changes in place, activation checkpointing, or an operation without a second derivative"
+        ) from error
+    if float((together - alone).abs().max()) > _SAME * float(together.abs().max()):
+        raise UsageError(
+            "the net's outputs for one image depend on the other images of its batch, or change from call to call; "
+            "look for BatchNorm without running statistics, or randomness that eval mode leaves on"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    text = " ".join(next(iter(str(error).splitlines()), "").split())
+    return text if len(text) <= _LINE else text[: _LINE - 3] + "..."
 
 
 def check_outputs(
@@ -108,7 +155,8 @@ def check_outputs(
     Raises UsageError, in the words `name` and `data`, where it has no parameters, fails, or gives something else than
     one row of scores for `classes` classes; for another loss than the cross-entropy, than one tensor.
     """
-    first = next(model.parameters(), None)
+    # Images come in the precision of the weights that move: a frozen part of another casts by itself.
+    first = next((p for p in model.parameters() if p.requires_grad), next(model.parameters(), None))
     if first is None:
         raise UsageError(f"{name} has no parameters, and so no landscape; give another net")
     shown = f"{'x'.join(map(str, images.shape[1:]))} images in {classes} classes"

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from landscape.arguments import check_model, check_outputs, read_attack, read_eps, read_integer, read_positive
+from landscape.arguments import (
+    check_model,
+    check_outputs,
+    check_twice_differentiable,
+    read_attack,
+    read_eps,
+    read_integer,
+    read_positive,
+)
 from landscape.attacks import PGD, L2Ball, LinfBall
 from landscape.errors import UsageError
 from landscape.models import build_model
-from tests.problems import assert_untouched, state_of
+from landscape.objective import Objective
+from tests.problems import CLASSES, assert_untouched, examples, state_of
 
 IMAGES = torch.rand(3, 1, 8, 8)
 
@@ -129,3 +141,63 @@ def test_what_is_right_passes_and_leaves_the_net_as_it_was() -> None:
     assert_untouched(net, before)
     # Another loss may want other outputs.
     check_outputs(Outputs(lambda out: out.unsqueeze(2)), IMAGES, classes=10, loss=lambda out, labels: out.sum((1, 2)))
+
+
+class Net(nn.Module):
+    """A perceptron that something is done to: `how` takes its layers and the images (B, 1, 2, 3)."""
+
+    def __init__(self, how: Callable[[nn.Sequential, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), nn.Dropout(), nn.Linear(4, CLASSES))
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.how(self.layers, x)
+
+
+def without_gradient(layers: nn.Sequential, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return layers(x)
+
+
+def in_place(layers: nn.Sequential, x: Tensor) -> Tensor:
+    hidden = layers[:3](x)
+    hidden += 1
+    return layers[4](hidden)
+
+
+def checkpointed(layers: nn.Sequential, x: Tensor, *, reentrant: bool) -> Tensor:
+    return layers[4](checkpoint(layers[:3], x, use_reentrant=reentrant))
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (without_gradient, "cannot be differentiated twice .*look for no_grad"),
+        (in_place, "modified by an inplace operation"),
+        (partial(checkpointed, reentrant=True), "activation checkpointing"),
+        (partial(checkpointed, reentrant=False), "activation checkpointing"),
+        (lambda layers, x: layers(x + 0.3 * torch.randn_like(x)), "change from call to call"),
+        (lambda layers, x: layers(x) - layers(x).mean(0), "depend on the other images of its batch"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_nets_that_have_no_hessian_are_told_why(how: Any, says: str) -> None:
+    objective = Objective(Net(how), *examples(4, (1, 2, 3), dtype=torch.float32), attack=PGD(LinfBall(0.1), steps=2))
+    with pytest.raises(UsageError, match=says):
+        check_twice_differentiable(objective)
+
+
+def test_a_net_that_has_one_passes_and_is_left_as_it_was() -> None:
+    net = Net(lambda layers, x: layers(x))
+    images, labels = examples(4, (1, 2, 3), dtype=torch.float32)
+    before = state_of(net)
+    check_twice_differentiable(Objective(net, images, labels, attack=PGD(LinfBall(0.1), steps=2)))
+    check_twice_differentiable(Objective(net, images[:1], labels[:1]))
+    assert_untouched(net, before)
+
+
+def test_a_lazy_net_is_to_be_called_first() -> None:
+    with pytest.raises(UsageError, match="weight has no shape yet"):
+        check_model(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)))
