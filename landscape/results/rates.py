@@ -104,11 +104,12 @@ def read_arms(paths: Sequence[Path], *, quantity: str | None = None) -> list[Arm
 def best_rate(arm: Arm, held_out: Mapping[str, float]) -> float:
     """Return the rate of the lowest median error over seeds on held-out examples; of equals that of the lower mean.
 
-    `held_out` is the error of each net by the SHA-256 of its checkpoint. Failed runs count with theirs. Raises
-    ResultError for a net that it does not know.
+    `held_out` is the error of each net by the SHA-256 of its checkpoint. Failed runs count with theirs. Rates at which
+    fewer seeds have run than at others are passed over. Raises ResultError for a net that it does not know.
     """
     scores = []
-    for cell in arm.cells:
+    seeds = max(len(cell.runs) for cell in arm.cells)
+    for cell in (cell for cell in arm.cells if len(cell.runs) == seeds):
         errors = []
         for run in cell.runs:
             if run.sha256 not in held_out:

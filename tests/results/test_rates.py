@@ -69,6 +69,10 @@ def test_the_rate_is_chosen_where_the_median_on_held_out_data_is_lowest(tmp_path
     assert best_rate(arm, errors | lucky) == 0.001
     equal = dict(zip(lucky, (0.5, 0.5, 0.6), strict=True))  # in the median, and worse in the mean
     assert best_rate(arm, errors | equal) == 0.01
+    results = sweep(ERRORS)
+    results[2] = sweep({place: row for place, row in ERRORS.items() if place != ("constant", 0.001)})[2]
+    short = read_arms(saved(results, tmp_path / "short"))[0]
+    assert best_rate(short, errors | lucky) == 0.01  # two seeds that were lucky are not three
     with pytest.raises(ResultError, match="was not evaluated on the held-out examples"):
         best_rate(arm, lucky)
 
