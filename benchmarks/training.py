@@ -34,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trace_cost import Added, first_examples, trace_cost
 
 from landscape.attacks.twin import Twin
+from landscape.borrow import full_precision, in_mode
 from landscape.data import ImageData, to_unit
 from landscape.losses import cross_entropy
 from landscape.memory import keep_freed_memory
@@ -124,8 +125,8 @@ class Published:
 
     def __init__(self, net: nn.Module, data: ImageData, recipe: Recipe) -> None:
         self.net, self.attack, self.eps = net, recipe.attack_at(recipe.eps), recipe.eps
-        self.loader = DataLoader(
-            TensorDataset(to_unit(data.images), data.labels), batch_size=recipe.batch_size, shuffle=True
+        self.batches = iter(
+            DataLoader(TensorDataset(to_unit(data.images), data.labels), batch_size=recipe.batch_size, shuffle=True)
         )
         assert recipe.lr is not None
         parameters = net.parameters()
@@ -150,35 +151,33 @@ class Published:
                 x = torch.clamp(torch.min(torch.max(x, images - self.eps), images + self.eps), 0, 1)
         return x
 
-    def run(self) -> None:
-        """Train for one epoch."""
-        total = 0.0
-        for images, labels in self.loader:
-            start = (images + torch.empty_like(images).uniform_(-self.eps, self.eps)).clamp(0, 1)
-            x = self.adversarial(images, labels, start)
-            self.net.train()
-            self.optimizer.zero_grad()
-            loss = F.cross_entropy(self.net(x), labels)
-            loss.backward()
-            self.optimizer.step()
-            total += loss.item()
+    def step(self) -> None:
+        """Learn from the next batch."""
+        images, labels = next(self.batches)
+        start = (images + torch.empty_like(images).uniform_(-self.eps, self.eps)).clamp(0, 1)
+        x = self.adversarial(images, labels, start)
+        self.net.train()
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.net(x), labels)
+        loss.backward()
+        self.optimizer.step()
+        loss.item()
 
 
-def measure(case: Case, *, rounds: int, steps: int, data_dir: Path | None) -> Measured:
-    """Measure `rounds` rounds of `steps` steps by each way, interleaved, after one round unmeasured, and the traces."""
+def measure(case: Case, *, rounds: int, data_dir: Path | None) -> Measured:
+    """Measure `rounds` steps of each way, in turns, after one unmeasured that proves the twin; then the traces."""
     images, words = load_images(case, data_dir)
     net, _ = build_model(case.model, input=case.image, classes=images.classes, seed=SEED)
     # Learnt without an attack, so that there is a loss to raise, and BatchNorm has statistics.
     train(net, first_examples(images, case.train_examples), replace(case.recipe, eps=0.0))
-    ways = _ways(net, first_examples(images, steps * case.recipe.batch_size), case.recipe)
+    ways = _ways(net, first_examples(images, (rounds + 1) * case.recipe.batch_size), case.recipe)
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for name, make in ways.items():
-            run = make()
+        for name, step in ways.items():
             began = time.process_time()
-            run()
+            step()
             if number:
-                taken[name].append((time.process_time() - began) / steps)
+                taken[name].append(time.process_time() - began)
     batch = first_examples(images, case.recipe.batch_size)
     return Measured(
         case=case.name,
@@ -194,19 +193,22 @@ def measure(case: Case, *, rounds: int, steps: int, data_dir: Path | None) -> Me
     )
 
 
-def _ways(net: nn.Module, data: ImageData, recipe: Recipe) -> dict[str, Callable[[], Callable[[], None]]]:
-    """Return, by name, what makes a fresh epoch of each way from the same weights, ready to be run."""
+def _ways(net: nn.Module, data: ImageData, recipe: Recipe) -> dict[str, Callable[[], None]]:
+    """Return, by name, what takes the next step of each way; all begin at the same weights."""
 
     def ours(recipe: Recipe) -> Callable[[], None]:
-        return Trainer(copy.deepcopy(net), data, recipe.resolved(data.spec), device="cpu").run
+        trainer = Trainer(copy.deepcopy(net), data, recipe.resolved(data.spec), device="cpu")
+        trainer._begin_epoch()
+
+        def step() -> None:
+            with full_precision(), in_mode(trainer.model, training=True):
+                trainer._advance()
+
+        return step
 
     half = replace(recipe, precision="bf16", attack_precision="bf16")
-    ways = {
-        PUBLISHED: lambda: Published(copy.deepcopy(net), data, recipe).run,
-        FLOAT32: lambda: ours(recipe),
-        BF16: lambda: ours(half),
-    }
-    return ways if has_bf16() else {name: way for name, way in ways.items() if name != BF16}
+    ways = {PUBLISHED: Published(copy.deepcopy(net), data, recipe).step, FLOAT32: ours(recipe)}
+    return {**ways, BF16: ours(half)} if has_bf16() else ways
 
 
 def has_bf16() -> bool:
@@ -266,7 +268,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=sorted(CASES), help="default: all but tiny")
     parser.add_argument("--rounds", type=int, help="interleaved timings of each way (5)")
-    parser.add_argument("--steps", type=int, default=2, help="training steps in a timing (2)")
     parser.add_argument("--keep-memory", action="store_true", help="let freed memory be kept, as landscape train does")
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("LANDSCAPE_DATA"), help="real MNIST, CIFAR-10")
     parser.add_argument("--out", type=Path, help="a .json file for all that was measured")
@@ -294,7 +295,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     results = []
     for name in arguments.cases:
-        measured = measure(CASES[name], rounds=arguments.rounds, steps=arguments.steps, data_dir=data_dir)
+        measured = measure(CASES[name], rounds=arguments.rounds, data_dir=data_dir)
         print("\n".join(measured.lines()) + "\n", flush=True)
         results.append(measured.to_dict())
         if arguments.out is not None:  # after each case: a long run that is stopped has what it got to

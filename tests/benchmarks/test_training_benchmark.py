@@ -21,7 +21,7 @@ def training():
 
 def test_a_quick_run_prints_its_table_and_writes_what_it_measured(training, capsys, tmp_path):
     out = tmp_path / "training.json"
-    training.main(["--quick", "--rounds", "1", "--steps", "1", "--out", str(out)])
+    training.main(["--quick", "--rounds", "1", "--out", str(out)])
     printed = capsys.readouterr().out
     (result,) = json.loads(out.read_text(encoding="utf-8"))["results"]
     names = {training.PUBLISHED, training.FLOAT32, *([training.BF16] if training.has_bf16() else [])}
