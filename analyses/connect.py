@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_ladder
+from landscape.arguments import check_alike, check_model, check_outputs, read_attack, read_integer, read_ladder
 from landscape.attacks import PGD
 from landscape.data import ImageData, as_data, select
 from landscape.errors import UsageError
@@ -88,6 +88,9 @@ def connect(
     splits = [data] if other is None else [data, as_data(other)]
     t = places_along(points)
     line = line_between(model_a, model_b)
+    for split, model in itertools.product(splits, (model_a, model_b)):
+        check_outputs(model, split.images, classes=int(split.labels.max()) + 1, loss=loss)
+    check_alike(model_a, model_b, data.images)
     recipe = Recipe(eps=attacks[-1].ball.eps, norm=attacks[-1].ball.norm, seed=seed) if recipe is None else recipe
     recipe = curve_recipe(recipe, epochs=max(recipe.epochs if epochs is None else epochs, 1), data_spec=learnt.spec)
     way = start_of(line, curve, interior_points) if control_points is None else _through(line, curve, control_points)
@@ -98,8 +101,6 @@ def connect(
     objectives = []
     for split in splits:
         examples = select(split, n_examples if split is data else _at_most(n_examples, len(split)), seed=seed)
-        for model in (model_a, model_b):
-            check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
         objectives.append(
             Objective(
                 model_a,
@@ -236,7 +237,8 @@ def _at_most(n_examples: int | str | None, total: int) -> int | str | None:
 def buffers_of(model_a: nn.Module, model_b: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the buffers of two nets by name, as `Along` takes them."""
     first = dict(model_a.named_buffers())
-    return first, {name: value.to(first[name].device) for name, value in model_b.named_buffers() if name in first}
+    last = dict(model_b.named_buffers())
+    return first, {name: last.get(name, value).to(value.device) for name, value in first.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from .attacks import PGD, make_ball, parse_attack
@@ -57,7 +58,9 @@ def read_attack(attack: Any, norm: str | None, eps: Any) -> PGD:
 def read_ladder(attack: str | PGD, norm: str | None, eps: float | str | Sequence[float | str]) -> list[PGD]:
     """Return the attack at each radius, in growing order; raise UsageError for a radius that comes twice, or none."""
     if isinstance(eps, str) and "," in eps:
-        eps = [part.strip() for part in eps.split(",") if part.strip()]
+        eps = [part.strip() for part in eps.split(",")]
+        if "" in eps:
+            raise UsageError("a radius is empty between commas; write 0,2/255,4/255")
     radii = [eps] if isinstance(eps, str) or not isinstance(eps, Sequence | np.ndarray) else list(eps)
     if not radii:
         raise UsageError("no radius came; give --eps 0,4/255, or one alone")
@@ -181,3 +184,25 @@ def check_outputs(
             f"{name} gives {shape} for one image, and {data} has labels of {classes} classes; "
             f"wanted outputs (1, {classes}), or wider: give the --data that it was made for"
         )
+
+
+def check_alike(one: nn.Module, other: nn.Module, images: Tensor) -> None:
+    """Run two nets whose trainable parameters agree in name and shape on the first of `images` (N, C, H, W).
+
+    Raises UsageError where the first net, given the trainable weights and the buffers of the second, does not give the
+    outputs of the second: then they differ in more, and no point of the first's weight space is the second net.
+    """
+    first = next(one.parameters())
+    with torch.no_grad(), evaluating(one), evaluating(other):
+        inputs = to_unit(images[:8], device=first.device, dtype=first.dtype)
+        theirs = {name: value for name, value in other.named_parameters() if value.requires_grad}
+        own = dict(one.named_buffers())
+        theirs |= {name: value for name, value in other.named_buffers() if name in own}
+        if all(own[name].shape == value.shape for name, value in theirs.items() if name in own):
+            found, wanted = functional_call(one, theirs, (inputs,)), other(inputs)
+            if torch.allclose(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()), equal_nan=True):
+                return
+    raise UsageError(
+        "the first net with the weights of the second gives other outputs than the second: they differ in more than "
+        "trainable weights and BatchNorm, such as an activation or frozen parameters; give two nets of one --model"
+    )

@@ -23,7 +23,7 @@ class Places(click.ParamType[Any]):
         if not isinstance(value, str):
             return value
         try:
-            return int(value) if value.strip().isdecimal() else [float(part) for part in value.split(",")]
+            return [float(part) for part in value.split(",")] if "," in value else int(value)
         except ValueError:
             self.fail(f"{value!r} is no number of points; write 51, or places such as 0,0.25,0.5,1", param, ctx)
 

@@ -12,7 +12,7 @@ from typing import Any
 from landscape.analyses.connect import GRID_TOL, INTERIOR_POINTS, POINTS, line_between, start_of
 
 from .. import options
-from ..arguments import read_ladder
+from ..arguments import check_alike, read_ladder
 from ..attacks import PGD
 from ..data import ImageData, load_data, select
 from ..errors import LandscapeError, UsageError
@@ -186,6 +186,8 @@ def load_pair(sources: tuple[str, str], request: Request, report: Report) -> Pai
             f"{sources[0]} was trained on {first.data.spec} and {sources[1]} on {second.data.spec}; "
             f"give two nets of one data set, or --data to measure both on one"
         )
+    line_between(first.model, second.model)
+    check_alike(first.model, second.model, first.data.images)
     other = None
     try:
         unasked = "test" if request.split == "train" else "train"

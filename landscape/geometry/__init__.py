@@ -1,6 +1,6 @@
 """Geometry of weight space: directions, the plane through them, and which BatchNorm statistics hold off the net."""
 
-from .batchnorm import POLICIES, Statistics, batchnorm_policy, recalibration
+from .batchnorm import POLICIES, Statistics, batchnorm_policy, recalibration, statistics_names
 from .curve import CURVES, BezierCurve, Curve, Line, PolygonalChain, make_curve, middle_of, on_plane, segment
 from .directions import (
     Directions,
@@ -30,5 +30,6 @@ __all__ = [
     "random_directions",
     "recalibration",
     "segment",
+    "statistics_names",
     "unit_directions",
 ]

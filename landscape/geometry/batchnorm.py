@@ -70,8 +70,7 @@ class Statistics:
     def _over(self, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> dict[str, Tensor]:
         model = self.examples.model
         own = dict(model.named_buffers())
-        names = [f"{name}.{kind}".lstrip(".") for name, layer in _layers(model) for kind in _STATISTICS]
-        buffers = {name: torch.zeros_like(own[name]) for name in names}
+        buffers = {name: torch.zeros_like(own[name]) for name in statistics_names(model)}
         network = self.examples.network_of({**weights, **buffers})
         with torch.no_grad(), evaluating(model), full_precision(), _averaging(model):
             for images in batches:
@@ -97,6 +96,11 @@ def recalibration(objective: Objective, policy: str, data: ImageData | None, att
         indices=indices[:RECALIBRATION],
     )
     return Statistics(examples, policy)
+
+
+def statistics_names(model: nn.Module) -> list[str]:
+    """Return the names of the buffers that hold a net's BatchNorm statistics."""
+    return [f"{name}.{kind}".lstrip(".") for name, _ in _layers(model) for kind in _STATISTICS]
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..attacks import PGD
 from ..borrow import Network
 from ..curvature import HessianOperator, top_eigenpairs
-from ..geometry import POLICIES, Curve, Statistics, batchnorm_policy
+from ..geometry import POLICIES, Curve, Statistics, batchnorm_policy, statistics_names
 from ..objective import Objective
 from ..params import ParameterSpace
 from ..streams import stream_key
@@ -151,10 +151,13 @@ class Along:
         return self._last[1]
 
     def _buffers_at(self, weights: Mapping[str, Tensor], t: float) -> dict[str, Tensor]:
+        """Return the buffers at w(t): BatchNorm's by the policy, all others mixed, so that the ends have their own."""
         first, last = self._buffers
+        mixed = {
+            name: torch.lerp(value, last[name], t) if value.is_floating_point() else self._buffers[int(t == 1)][name]
+            for name, value in first.items()
+        }
         if self.policy == "interpolated":
-            return {
-                name: torch.lerp(value, last[name], t) if value.is_floating_point() else value
-                for name, value in first.items()
-            }
-        return {**first, **self.statistics.at(weights)}
+            return mixed
+        held = {name: first[name] for name in statistics_names(self.ladders[0].objective.model)}
+        return {**mixed, **held, **self.statistics.at({**mixed, **weights})}

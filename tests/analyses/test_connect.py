@@ -137,6 +137,35 @@ class Normed(nn.Module):
         return self.last(torch.relu(self.norm(self.first(x.flatten(1)))))
 
 
+class Shifted(Normed):
+    """The same with a buffer that is no BatchNorm statistic."""
+
+    def __init__(self, seed: int, shift: float) -> None:
+        super().__init__(seed)
+        self.register_buffer("shift", torch.full((6,), shift).double())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1) - self.shift)
+
+
+@pytest.mark.parametrize("policy", ["frozen", "interpolated", "clean-recal"])
+def test_buffers_that_are_not_batchnorms_are_mixed_so_that_each_end_has_its_own(policy: str) -> None:
+    one, other = Shifted(0, 0.0), Shifted(1, 0.5)
+    images, labels = examples(12)
+    found = landscape.connect(one, other, (images, labels), eps=0, curve="line", points=3, batchnorm=policy)
+    own = [float(F.cross_entropy(net(images), labels).detach()) for net in (one, other)]
+    np.testing.assert_allclose(found.deployed_loss[0], own, rtol=1e-10)
+    # An end as the policy has it: the net itself, but for its BatchNorm statistics.
+    statistics: dict[str, Any] = {"norm.running_mean": one.norm.running_mean, "norm.running_var": one.norm.running_var}
+    if policy == "interpolated":
+        statistics = {}
+    elif policy == "clean-recal":
+        hidden = other.first(images.flatten(1) - 0.5).detach()
+        statistics = {"norm.running_mean": hidden.mean(0), "norm.running_var": hidden.var(0)}
+    outputs = functional_call(other, statistics, (images,))
+    assert found.loss[0, -1] == pytest.approx(float(F.cross_entropy(outputs, labels).detach()), rel=1e-10)
+
+
 @pytest.mark.parametrize("policy", ["frozen", "interpolated", "clean-recal"])
 def test_batchnorm_statistics_follow_the_policy_and_the_ends_are_shown_as_deployed(policy: str) -> None:
     one, other = Normed(0), Normed(1)
@@ -196,6 +225,8 @@ def test_what_cannot_be_connected_is_refused_in_one_sentence() -> None:
         landscape.connect(one, one, data, eps=0)
     with pytest.raises(UsageError, match=r"different shapes: fc1.weight is \(8, 6\) in the first, fc1"):
         landscape.connect(one, mlp((4,)), data, eps=0)
+    with pytest.raises(UsageError, match="differ in more than trainable weights"):
+        landscape.connect(one, mlp(seed=1, activation="relu"), data, eps=0)
     with pytest.raises(UsageError, match="a bezier without interior points is the line"):
         landscape.connect(one, other, data, eps=0, interior_points=0)
     with pytest.raises(UsageError, match=r"t = 1.2 lies outside \[0, 1\]"):

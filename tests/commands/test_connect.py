@@ -139,7 +139,8 @@ def test_control_points_are_taken_from_their_file_and_refused_for_another_pair(n
 def test_what_cannot_be_connected_is_refused_before_any_work(nets: tuple[Path, Path]) -> None:
     shutil.copy("a.pt", "copy.pt")
     save("wide.pt", 0, spec="lenet:width=2")
-    save("other.pt", 0, eps=0.05)
+    save("soft.pt", 3, spec="lenet:width=1,activation=softplus")
+    save("other.pt", 5, eps=0.05)
     with np.load(_npz("mine.npz")) as held:
         assert held["images"].shape == (12, 1, 8, 8)
     save("mine.pt", 3, data="mine.npz")
@@ -148,6 +149,9 @@ def test_what_cannot_be_connected_is_refused_before_any_work(nets: tuple[Path, P
         (("a.pt", "a.pt", *SCAN), 2, "a.pt came twice, and no curve leads from a net to itself"),
         (("a.pt", "copy.pt", *SCAN), 2, "a.pt and copy.pt are the same file"),
         (("a.pt", "wide.pt", *SCAN), 2, "the nets have different shapes: conv1.weight is"),
+        (("a.pt", "soft.pt", *SCAN), 2, "they differ in more than trainable weights and BatchNorm"),
+        (("a.pt", "b.pt", *SCAN, "--eps", "0.1,,0.2"), 2, "a radius is empty between commas"),
+        (("a.pt", "b.pt", *SCAN, "--points", "-3"), 2, "points = -3; wanted a whole number, 2 or more"),
         (("a.pt", "mine.pt", *SCAN), 2, "a.pt was trained on digits and mine.pt on mine.npz"),
         (("a.pt", "b.pt", *SCAN, "--interior-points", "0"), 2, "a bezier without interior points is the line"),
         (("a.pt", "b.pt", *SCAN, "--points", "0,1.2"), 2, "t = 1.2 lies outside [0, 1]"),
