@@ -195,7 +195,7 @@ def check_alike(one: nn.Module, other: nn.Module, images: Tensor) -> None:
     first = next(one.parameters())
     with torch.no_grad(), evaluating(one), evaluating(other):
         inputs = to_unit(images[:8], device=first.device, dtype=first.dtype)
-        theirs = {name: value for name, value in other.named_parameters() if value.requires_grad}
+        theirs: dict[str, Tensor] = {name: value for name, value in other.named_parameters() if value.requires_grad}
         own = dict(one.named_buffers())
         theirs |= {name: value for name, value in other.named_buffers() if name in own}
         if all(own[name].shape == value.shape for name, value in theirs.items() if name in own):
