@@ -90,6 +90,8 @@ class Pair:
     def start(self) -> Curve:
         """The curve before training."""
         asked = self.request.interior_points
+        if self.kind == "line" and asked:
+            raise UsageError(f"a line has no interior points, and {asked} were asked for; give --curve bezier")
         line = line_between(self.first.model, self.second.model)
         return start_of(line, self.kind, INTERIOR_POINTS if asked is None else asked)
 

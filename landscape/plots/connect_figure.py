@@ -157,7 +157,9 @@ def curve_words(result: Result) -> str:
         return "straight line"
     form = {"bezier": "Bézier curve", "polychain": "polygonal chain"}[str(attrs["curve"])]
     points = attrs["interior_points"]
-    trained = f"trained for {show(attrs['epochs'])} epochs ({show(attrs['steps'])} steps)"
+    trained = (
+        f"trained for {show(attrs['epochs'])} epoch{'s' if attrs['epochs'] != 1 else ''} ({show(attrs['steps'])} steps)"
+    )
     return f"{form} of {points} interior point{'s' if points != 1 else ''}, {trained}"
 
 

@@ -96,6 +96,9 @@ def _of_connect(result: Result) -> list[str]:
         for code, word in ((2, "not finite"), (5, "failed")):
             if count := int(np.sum(status == code)):
                 found.append(f"{count:,} of {status.size:,} values{where} {word}")
+    low, high = result.arrays.get("barrier_low"), result.arrays.get("line_barrier_high")
+    if low is not None and high is not None and np.any(low > high):
+        found.append("the curve's barrier is above the line's: its training has failed")
     if result.attrs.get("curve") != "line" and result.attrs.get("steps") == 0:
         found.append("control points not trained: the curve is the line")
     return found

@@ -154,6 +154,7 @@ def test_what_cannot_be_connected_is_refused_before_any_work(nets: tuple[Path, P
         (("a.pt", "b.pt", *SCAN, "--points", "-3"), 2, "points = -3; wanted a whole number, 2 or more"),
         (("a.pt", "mine.pt", *SCAN), 2, "a.pt was trained on digits and mine.pt on mine.npz"),
         (("a.pt", "b.pt", *SCAN, "--interior-points", "0"), 2, "a bezier without interior points is the line"),
+        (("a.pt", "b.pt", *SCAN, "--curve", "line", "--interior-points", "2"), 2, "a line has no interior points"),
         (("a.pt", "b.pt", *SCAN, "--points", "0,1.2"), 2, "t = 1.2 lies outside [0, 1]"),
         (("a.pt", "b.pt", *SCAN, "--points", "many"), 2, "'many' is no number of points"),
         (("a.pt", "b.pt", *SCAN, "--points", "1"), 2, "points = 1; wanted a whole number, 2 or more"),

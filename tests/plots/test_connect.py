@@ -176,6 +176,11 @@ def test_control_points_that_were_not_trained_are_said() -> None:
     assert "! control points not trained: the curve is the line" in words(plot(connect(epochs=0, steps=0)))
 
 
+def test_a_curve_that_is_worse_than_the_line_is_said() -> None:
+    assert "! the curve's barrier is above the line's: its training has failed" in words(plot(connect(hump=(0.1, 9.0))))
+    assert "failed" not in words(plot(connect()))
+
+
 def test_what_cannot_be_drawn_is_said() -> None:
     with pytest.raises(ResultError, match="nothing to draw"):
         FIGURES["connect"]([])
