@@ -229,7 +229,7 @@ def others(run: None) -> None:
         ("run.pt page.pt", 1, "page.pt is a web page"),
         ("run.pt --eps 0,4", 2, "did you mean 4/255?"),
         ("run.pt --eps 0,0.1,0.1", 2, "a radius came twice among 0, 0.1, 0.1; give each once"),
-        ("run.pt --eps ,", 2, "no radius came; give --eps 0,4/255"),
+        ("run.pt --eps 0,,0.1", 2, "a radius is empty between commas; write 0,2/255,4/255"),
         ("run.pt --n-examples 9999", 2, "n-examples = 9999 cannot be met: digits has 1437"),
         ("run.pt --attack fgsm", 2, "attack 'fgsm' is unknown"),
         ("run.pt --out page.pt", 1, "page.pt is no HDF5 file"),
