@@ -144,7 +144,7 @@ TABLE = [
     Bad("hessian tiny.pt --attack pgd:steps=0", 2, "steps = 0 in the attack; wanted 1 or more"),
     # the solver
     Bad("hessian tiny.pt --top 0", 2, "0 is not in the range x>=1"),
-    Bad("hessian tiny.pt --top 99999 --n-examples 8", 2, "parameters: give --top 1 or more, up to that"),
+    Bad("hessian tiny.pt --top 99999 --n-examples 8", 2, "give --top 1 to"),
     Bad("hessian tiny.pt --tol 0", 2, "--tol 0 can never be reached; give a positive number"),
     Bad("hessian tiny.pt --tol=-1", 2, "--tol -1 can never be reached"),
     Bad("hessian tiny.pt --tol nan", 2, "--tol nan can never be reached"),
