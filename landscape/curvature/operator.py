@@ -17,6 +17,7 @@ from ..capture import Replayed, recorder_for, running
 from ..errors import LandscapeError, UsageError
 from ..memory import SavedBytes, available_bytes, out_of_memory
 from ..objective import Batch, Objective
+from .first_convolution import OnData
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -129,7 +130,8 @@ class HessianOperator:
         return totals
 
     def _build(self, batch: Batch) -> _Graph:
-        return _Graph(*self.objective.first_backward(self.w, batch, create_graph=True))
+        with OnData():
+            return _Graph(*self.objective.first_backward(self.w, batch, create_graph=True))
 
     def _plan(self) -> None:
         if self._planned:
