@@ -32,6 +32,7 @@ from report import Measured, SolveRow
 from timing import flop_ratio, kernels, relative_errors, time_products
 
 from landscape.curvature import HessianOperator
+from landscape.memory import keep_freed_memory
 
 Say = Callable[[str], None]
 
@@ -113,6 +114,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="interleaved timings of each product (15)")
     parser.add_argument("--repeats", type=int, default=1, help="interleaved whole solves, each from another start (1)")
     parser.add_argument("--memory", action=argparse.BooleanOptionalAction, help="peak memory, in child processes")
+    parser.add_argument("--keep-memory", action="store_true", help="as the command does: keep what is freed (glibc)")
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("LANDSCAPE_DATA"), help="real MNIST, CIFAR-10")
     parser.add_argument("--out", type=Path, help="a .json file for all that was measured")
     parser.add_argument("--quick", action="store_true", help="small cases, few rounds, no memory: about a minute")
@@ -133,6 +135,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     torch.set_num_threads(1)
     data_dir = None if arguments.data_dir is None else Path(arguments.data_dir)
+    if arguments.keep_memory:
+        keep_freed_memory()
 
     def say(text: str) -> None:
         print(f"  ... {text}", flush=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacfwd
 
 from landscape.attacks import PGD, LinfBall
-from landscape.curvature import HessianOperator, directional_curvature
+from landscape.curvature import HessianOperator, curvature_by_example, directional_curvature, standard_error
 from landscape.curvature import evidence as evidence_module
 from landscape.objective import Objective
 from tests.problems import (
@@ -182,3 +183,16 @@ def test_a_net_with_one_number_an_example() -> None:
     curvature, gauss_newton, _ = directional_curvature(objective, objective.w0, v)
     assert curvature.shape == gauss_newton.shape == (7,)
     assert curvature.mean().item() == pytest.approx((v @ objective.product(objective.w0, v)).item(), rel=1e-10)
+
+
+def test_the_standard_error_covers_the_population_s_value_along_a_held_vector() -> None:
+    everyone = Objective(fill(mlp()), *examples(600, (1, 2, 3)))
+    v = direction(everyone)
+    terms = curvature_by_example(everyone, everyone.w0, v[None]).curvature[0]
+    expected = float(v @ (HessianOperator(everyone) @ v))
+    assert terms.mean() == pytest.approx(expected, rel=1e-10)
+    rng = np.random.default_rng(0)
+    samples = terms[rng.integers(0, 600, (800, 60))]  # 800 samples of 60 examples, with replacement
+    held = np.abs(samples.mean(axis=1) - expected) <= 1.96 * standard_error(samples)
+    # 95 %, with five binomial deviations of 0.8 points; Student's quantile would be 2.00.
+    assert 0.91 <= held.mean() <= 0.99

@@ -108,8 +108,9 @@ def test_a_budget_keeps_the_graphs_that_fit_it() -> None:
     half @ column(objective.n_parameters)
     assert half.n_kept == len(half._graphs) == 2 and half.n_batches == 5
     assert fixed >= 4 * objective.n_parameters  # the gradients, whatever the batch
-    # The image is 512 bytes, the maps of both layers before and after each step some 4,000, slopes come on top.
-    assert 4_512 < per_example < 20_000
+    # The image is 512 bytes, the maps of both layers before and after each step some 3,000, and their slopes come on
+    # top, but for that of the first convolution: its weights' gradient leans on the image alone.
+    assert 3_512 < per_example < 20_000
 
 
 def test_a_product_in_the_vector_s_own_precision() -> None:
