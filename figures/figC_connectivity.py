@@ -49,7 +49,7 @@ from landscape.plots.pairs import (  # noqa: E402
     shared_nets,
     ways_at,
 )
-from landscape.results import KINDS, Result, read_kind, read_result  # noqa: E402
+from landscape.results import KINDS, Result, caveats, read_kind, read_result  # noqa: E402
 from landscape.results.connectivity import CURVE, LINE, splits_of, way_of  # noqa: E402
 from landscape.units import format_eps, parse_eps  # noqa: E402
 
@@ -139,7 +139,10 @@ def compose(
                 title, paint = below[number]
                 ax.set_title(f"{next(letters)}  {title}", fontsize=7, loc="left")
                 paint(ax)
-        lines = style.stamp(figure, [*stamps(shown), *_sharing(groups)]) + style.annotate(figure, _note(groups, split))
+        surfaces = [surface for surface, _ in planes]
+        warned = [f"! plane: {clause}" for surface in surfaces for clause in caveats(surface)]
+        note = " ".join([_note(groups, split), *(f"Plane: {footnote([surface])}." for surface in surfaces)])
+        lines = style.stamp(figure, [*stamps(shown), *_sharing(groups), *warned]) + style.annotate(figure, note)
         figure.set_figheight(sum(heights) + 0.1 * lines)
     return figure
 
@@ -256,7 +259,7 @@ def _note(groups: Sequence[Group], split: str | None) -> str:
     told = footnote(results)
     if split is not None and split != own:
         parts.append(f"Values of the {split} split.")
-    return " ".join(part for part in [*parts, told] if part)
+    return " ".join(part for part in [*parts, f"{told}."] if part)
 
 
 def _values(results: dict[Path, Result], split: str | None) -> str:

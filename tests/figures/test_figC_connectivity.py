@@ -65,6 +65,7 @@ def test_a_column_for_each_training_and_panels_below() -> None:
     losses = [ax for ax in figure.axes if marks(ax, "loss")]
     assert len({ax.get_ylim() for ax in losses}) == 1
     assert "Thin: each of 3 pairs of nets; thick: their median." in words(figure)
+    assert "! plane: attack not audited" in words(figure) and "Plane: lenet:width=4 (P = 5);" in words(figure)
 
 
 @pytest.mark.parametrize("width", [SINGLE, DOUBLE])
