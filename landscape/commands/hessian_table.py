@@ -75,9 +75,7 @@ def _show_sizes(result: Result) -> None:
         worst = f"{np.max(residual[own != 0] / np.abs(own[own != 0])):.0e}" if own.any() else "-"
         rows.append([f"{n:,}", *pairs, worst])
     print_table("by number of examples, each subset within the next:", header, rows)
-    say(
-        "an eigenvalue's vector is fitted to its examples: the largest is biased upward, the more so the fewer they are"
-    )
+    say("averaged over samples, lambda_1 of fewer examples is no lower: its vector is fitted to them")
 
 
 def _interval(attrs: dict[str, Any], name: str) -> str:
