@@ -116,8 +116,9 @@ def draw_images(axes: Sequence[Axes], result: Result) -> None:
 def examples_note(result: Result) -> str:
     """Return what the images and the cloud of a figure show."""
     kept = len(result.arrays["examples/sharpest"])
+    told = "label / strongest other class" if "examples/rival" in result.arrays else "label"
     parts = [
-        f"Images: the {kept} examples with most of λ1 (ringed), attacked: label / strongest other class, share of λ1",
+        f"Images: the {kept} examples with most of λ1 (ringed), attacked: {told} (red: wrong), share of λ1",
         f"line: mean over {_BINS} bins of the {len(result.arrays['examples/index']):,} examples",
     ]
     if result.attrs.get("weight_decay"):
