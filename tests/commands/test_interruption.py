@@ -163,7 +163,15 @@ def test_interrupted_after_the_solver_it_does_not_solve_again(
 def test_interrupted_before_anything_was_done_nothing_is_left(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from landscape.objective import Objective
 
-    monkeypatch.setattr(Objective, "adversarial", lambda self, batch, network: send(signal.SIGINT)() or batch)
+    sent: list[int] = []
+
+    def once(self: Objective, batch: Any, network: Any) -> Any:
+        if not sent:
+            sent.append(signal.SIGINT)
+            send(signal.SIGINT)()
+        return batch
+
+    monkeypatch.setattr(Objective, "adversarial", once)
     done = landscape(*WORDS)
     assert (done.code, done.err) == (130, "interrupted; nothing was saved\n")
     assert set(contents(Path())) == {Path("tiny.pt")}
