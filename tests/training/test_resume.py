@@ -29,7 +29,7 @@ def net():
         nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 10)
     )
 def spoilt():
-    made, gradients = net(), []  # the first gradient is that of the trial of a layout, the tenth that of the ninth update
+    made, gradients = net(), []  # the first gradient is that of a trial, the tenth that of the ninth update
     made[5].bias.register_hook(lambda g: gradients.append(1) or g * (float("nan") if len(gradients) == 10 else 1))
     return made
 """
