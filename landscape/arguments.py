@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from .attacks import PGD, make_ball, parse_attack
-from .borrow import evaluating
+from .borrow import evaluating, full_precision, twice_differentiable
 from .data import to_unit
 from .errors import UsageError
 from .losses import Loss, cross_entropy
@@ -124,7 +124,13 @@ def check_twice_differentiable(objective: Objective) -> None:
         together = few.outputs()[0]
         few.batch_size = 1
         alone = few.outputs()[0]
-        few.product(few.w0, few.gradient())
+        with evaluating(few.model), full_precision(), twice_differentiable():
+            for batch in few.batches():
+                leaves, gradients = few.first_backward(few.w0, batch, create_graph=True)
+                curved = [gradient for gradient in gradients if gradient.requires_grad]
+                if curved:
+                    total = torch.stack([gradient.square().sum() for gradient in curved]).sum()
+                    torch.autograd.grad(total, leaves, materialize_grads=True)
     except RuntimeError as error:
         if out_of_memory(error):
             raise

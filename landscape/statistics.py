@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, norm, t
+from scipy.special import bdtr, ndtri, stdtr, stdtrit  # scipy.stats takes half a second to import
 
 LEVEL = 0.95
 
@@ -32,7 +32,7 @@ def wilson(wrong: int, n: int, *, level: float = LEVEL) -> tuple[float, float]:
     """Return Wilson's interval for a share of `wrong` in n (Wilson 1927): it holds near 0 and 1, and lies in [0, 1]."""
     if n == 0:
         return math.nan, math.nan
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     share = wrong / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -48,11 +48,11 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray, *, level: float = LEVE
     """
     a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
     n, only_a, only_b = len(a), int((~a & b).sum()), int((a & ~b).sum())  # wrong in a alone, in b alone
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     share_a, share_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
     half = z * math.sqrt((share_a + share_b - (share_a - share_b) ** 2) / (n + 2))
     centre = share_a - share_b
-    p = min(1.0, 2 * float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    p = min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
     return Difference((only_a - only_b) / n, max(-1.0, centre - half), min(1.0, centre + half), p, level)
 
 
@@ -66,8 +66,8 @@ def paired_over_seeds(rates_a: Sequence[float], rates_b: Sequence[float], *, lev
     if count < 2:
         return Difference(mean, -math.inf, math.inf, math.nan, level)
     error = float(differences.std(ddof=1)) / math.sqrt(count)
-    half = float(t.ppf((1 + level) / 2, count - 1)) * error
-    p = 2 * float(t.sf(abs(mean) / error, count - 1)) if error else float(mean == 0)
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * error
+    p = 2 * float(stdtr(count - 1, -abs(mean) / error)) if error else float(mean == 0)
     return Difference(mean, mean - half, mean + half, p, level)
 
 
@@ -79,7 +79,7 @@ def smallest_detectable(deviation: float, seeds: int, *, level: float = LEVEL, p
     """
     if seeds < 2:
         return math.inf
-    return float(t.ppf((1 + level) / 2, seeds - 1) + t.ppf(power, seeds - 1)) * deviation / math.sqrt(seeds)
+    return float(stdtrit(seeds - 1, (1 + level) / 2) + stdtrit(seeds - 1, power)) * deviation / math.sqrt(seeds)
 
 
 def with_deviation(values: Sequence[float], *, decimals: int = 2) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import comb
 
 from ..errors import UsageError
 from .kinds.surface import FAILED, NOT_FINITE
@@ -91,7 +91,8 @@ def in_plane(result: Result, *, count: int = 101) -> np.ndarray | None:
     t = np.linspace(0, 1, count)
     if result.attrs["curve"] == "bezier":
         degree = len(points) - 1
-        return np.asarray(binom.pmf(np.arange(degree + 1), degree, t[:, None]) @ points)
+        k = np.arange(degree + 1)
+        return np.asarray(comb(degree, k) * t[:, None] ** k * (1 - t[:, None]) ** (degree - k) @ points)
     knots = np.linspace(0, 1, len(points))
     return np.stack([np.interp(t, knots, points[:, axis]) for axis in (0, 1)], axis=1)
 
