@@ -36,7 +36,7 @@ from landscape.curvature.density import PROBES
 from landscape.data import as_data, select
 from landscape.errors import LandscapeError, NotConverged, UsageError
 from landscape.geometry import batchnorm_policy
-from landscape.losses import Loss, cross_entropy
+from landscape.losses import Loss, cross_entropy, error_rate
 from landscape.objective import Objective
 from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
@@ -218,7 +218,7 @@ def hessian(
             "tol": tol,
             "loss": float(losses.double().mean()),
             "loss_se": float(standard_error(losses.double().cpu().numpy())),
-            "error_rate": _error_rate(outputs, examples.labels),
+            "error_rate": error_rate(outputs, examples.labels),
             "gradient_norm": float(gradient.norm()),
             "hvps": pairs.hvps,
             "guard_hvps": pairs.guard_hvps,
@@ -229,7 +229,7 @@ def hessian(
             "precision": pairs.precision,
             "classes": data.classes,
             "clean_loss": float(clean_losses.double().mean()),
-            "clean_error_rate": _error_rate(clean, examples.labels),
+            "clean_error_rate": error_rate(clean, examples.labels),
             "collapsed": _collapsed(clean, clean_losses, examples.labels),
             **numbers,
             "wall_seconds": time.perf_counter() - began,
@@ -257,12 +257,6 @@ def _resolve_which(method: str, which: str | None) -> str:
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
-
-
-def _error_rate(outputs: torch.Tensor, labels: torch.Tensor) -> float:
-    if outputs.dim() != 2 or labels.dim() != 1:
-        return math.nan
-    return float((outputs.argmax(1).cpu() != labels).double().mean())
 
 
 def _collapsed(outputs: torch.Tensor, losses: torch.Tensor, labels: torch.Tensor) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch.nn.functional as F
@@ -35,3 +36,10 @@ def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
             "example (reduction='none')"
         )
     return losses
+
+
+def error_rate(outputs: Tensor, labels: Tensor) -> float:
+    """Return the fraction of examples that logits (n, K) put into another class than labels (n,); NaN for others."""
+    if outputs.dim() != 2 or labels.dim() != 1:
+        return math.nan
+    return float((outputs.argmax(1).cpu() != labels.cpu()).double().mean())

@@ -11,10 +11,18 @@ import torch
 from torch import Tensor
 
 from ..attacks import PGD
-from ..curvature import HessianOperator, PairStatus, directional_curvature, spectral_density, top_eigenpairs
+from ..curvature import (
+    HessianOperator,
+    PairStatus,
+    directional_curvature,
+    spectral_density,
+    standard_error,
+    top_eigenpairs,
+)
 from ..curvature.flatness import RelativeBall, worst_shift
 from ..errors import LandscapeError
 from ..geometry.directions import random_direction
+from ..losses import error_rate
 from ..objective import Objective
 from ..streams import stream_key
 from .ladder import Ladder
@@ -75,12 +83,12 @@ class Place:
         curvature, gauss_newton, _ = directional_curvature(frozen, w0, pairs.vectors[0])
         return {
             "loss": float(losses.double().mean()),
-            "loss_se": _standard_error(losses),
-            "error_rate": _error_rate(outputs, frozen.labels),
+            "loss_se": float(standard_error(losses.double().cpu().numpy())),
+            "error_rate": error_rate(outputs, frozen.labels),
             "gradient_norm": float(frozen.gradient(w0).double().norm()),
             "lambda_1": pairs.values[0],
             "lambda_1_residual": pairs.residuals[0],
-            "lambda_1_se": _standard_error(curvature),
+            "lambda_1_se": float(standard_error(curvature.double().cpu().numpy())),
             "gauss_newton": float(gauss_newton.double().mean()),
             "pair_status": pairs.status[0] if pairs.guard_passed is not False else PairStatus.NOT_CONVERGED,
             "hvps": hvps,
@@ -103,7 +111,7 @@ class Place:
         rises = self._rises(w0 + worst.shift)
         return {
             "worst_rise": float(rises.mean()),
-            "worst_rise_se": _standard_error(rises),
+            "worst_rise_se": float(standard_error(rises.numpy())),
             "worst_rise_frozen": worst.rise,
             "worst_rise_gap": worst.rise - min(worst.rises) if starts > 1 else math.nan,
         }
@@ -125,13 +133,3 @@ class Place:
     def _attacked(self, w: Tensor) -> Tensor:
         ladder, replica = self._around
         return ladder.evaluate(replica.at(self.frozen.space.named(w))).losses[0]
-
-
-def _standard_error(values: Tensor) -> float:
-    return float(values.double().std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-
-
-def _error_rate(outputs: Tensor, labels: Tensor) -> float:
-    if outputs.dim() != 2 or labels.dim() != 1:
-        return math.nan
-    return float((outputs.argmax(1) != labels).double().mean())
