@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: "errors units spec streams files results theory statistics",  # words, units, files
     1: "data models params checkpoint safe_load shipped borrow losses memory capture",  # data and nets
-    2: "arguments attacks evaluation objective curvature geometry surfaces",  # mathematics
+    2: "arguments attacks evaluation objective replica curvature geometry surfaces",  # mathematics
     3: "training distributed",
     4: "plots report",  # drawing
     5: "analyses",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from ..borrow import evaluating, full_precision
 from ..data import ImageData, select
 from ..errors import UsageError
 from ..objective import Batch, Objective
+from ..replica import Replica
 from ..spec import nearest
 
 POLICIES = ("frozen", "clean-recal", "adv-recal")
@@ -57,10 +59,14 @@ class Statistics:
         buffers = self._over(weights, (batch.images for batch in self._batches()))
         if self.policy == "clean-recal":
             return buffers
-        network = self.examples.network_of({**weights, **buffers})
+        network = self._replica.at({**weights, **buffers})
         with evaluating(self.examples.model), full_precision():
             attacked = [self.examples.adversarial(batch, network).images for batch in self._batches()]
         return self._over(weights, attacked)
+
+    @cached_property
+    def _replica(self) -> Replica:
+        return Replica(self.examples)
 
     def _batches(self) -> Iterator[Batch]:
         # A last batch much smaller than the others would count as much as they do, and one image has no variance.

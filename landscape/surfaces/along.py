@@ -18,10 +18,10 @@ from ..curvature import HessianOperator, top_eigenpairs
 from ..geometry import POLICIES, Curve, Statistics, batchnorm_policy, statistics_names
 from ..objective import Objective
 from ..params import ParameterSpace
+from ..replica import Replica
 from ..streams import stream_key
 from .ladder import Ladder
 from .point import Values, values_at
-from .replica import Replica
 from .scan import Grid
 
 ALONG = (*POLICIES, "interpolated")

@@ -13,9 +13,9 @@ from ..borrow import Network
 from ..errors import LandscapeError
 from ..geometry import Plane, Statistics
 from ..memory import out_of_memory
+from ..replica import Replica
 from ..results.kinds.surface import EVALUATED, FAILED, NOT_FINITE, SKIPPED
 from .ladder import Found, Ladder
-from .replica import Replica
 
 Values = Mapping[str, np.ndarray]
 

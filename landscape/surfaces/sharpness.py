@@ -24,9 +24,9 @@ from ..errors import LandscapeError
 from ..geometry.directions import random_direction
 from ..losses import error_rate
 from ..objective import Objective
+from ..replica import Replica
 from ..streams import stream_key
 from .ladder import Ladder
-from .replica import Replica
 
 
 class Place:

@@ -44,7 +44,7 @@ def test_every_layer_is_a_diagonal_block_of_the_dense_hessian(attack: PGD | None
 @pytest.mark.parametrize(
     ("make", "pattern"),
     [(mlp, "*.bias"), (mlp, "fc1.weight"), (Tied, "second.weight"), (Tied, "first.*,head.bias")],
-    ids=str,
+    ids=["mlp biases", "mlp weights", "tied second", "tied first and head"],
 )
 def test_the_gradient_and_the_evidence_of_a_block(make: Callable[[], nn.Module], pattern: str) -> None:
     net = fill(make().double())
