@@ -31,7 +31,14 @@ RUN = [
     "pyautoattack>=0.2,<0.3",  # the reference's attacks, MIT; needs nothing else
     "pyhessian==0.1",  # the one release there is; its results are checked before they are returned
 ]
-TEST = ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6.130,<7", "xarray>=2025.1", "h5netcdf>=1.5,<2", "setuptools>=77.0.3"]
+TEST = [
+    "pytest>=9,<10",
+    "pytest-xdist>=3.8,<4",
+    "hypothesis>=6.130,<7",
+    "xarray>=2025.1",
+    "h5netcdf>=1.5,<2",
+    "setuptools>=77.0.3",
+]
 DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 
 if VERSION is None:

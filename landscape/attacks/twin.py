@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..borrow import Network, evaluating, full_precision
 from ..errors import UsageError
 from ..spec import nearest
+from .pooling import pooled_first
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +30,11 @@ class Twin:
     """Answers as a net in eval mode does, faster where only the gradient of the input is wanted.
 
     Its weights are copies that take no gradient; `network` writes the net's present ones into them first. A BatchNorm
-    that follows a convolution is folded into it, and on the CPU images lie channels-last. Whatever was changed is
-    proved on the first images that come: where the logits are not those of the net, or the net does not run like this,
-    less is changed, and in the end nothing. With `precision` "bf16" the twin computes in bfloat16; its logits and the
-    gradient come out in the images' dtype. `compiler` names a backend of torch.compile for it; where that fails, a
-    warning says so and the twin runs as it is.
+    that follows a convolution is folded into it, a ReLU waits for the max pooling behind it, and on the CPU images lie
+    channels-last. Whatever was changed is proved on the first images that come: where the logits are not those of the
+    net, or the net does not run like this, less is changed, and in the end nothing. With `precision` "bf16" the twin
+    computes in bfloat16; its logits and the gradient come out in the images' dtype. `compiler` names a backend of
+    torch.compile for it; where that fails, a warning says so and the twin runs as it is.
     """
 
     def __init__(self, model: nn.Module, *, precision: str = "float32", compiler: str | None = None) -> None:
@@ -74,7 +75,12 @@ class Twin:
         on_cpu = images.device.type == "cpu"
         # Channels-last convolutions pay on the CPU in any precision, on a GPU where its matrix units take the numbers.
         fast = torch.channels_last if on_cpu or self.dtype is not None else torch.contiguous_format
-        plans = [(pairs, fast), (pairs, torch.contiguous_format), ((), torch.contiguous_format)]
+        plans = [
+            (pairs, fast, True),
+            (pairs, fast, False),
+            (pairs, torch.contiguous_format, False),
+            ((), torch.contiguous_format, False),
+        ]
         trouble: object = None
         if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in self.model.modules()):
             plans, trouble = [], "a hook sees the net that it was put on, and not a copy"
@@ -82,9 +88,9 @@ class Twin:
         with evaluating(self.model), full_precision():
             with torch.no_grad():
                 expected = self.model(sample) if plans else sample
-            for these, layout in dict.fromkeys(plans):
+            for these, layout, pool_first in dict.fromkeys(plans):
                 try:
-                    form = _Form(self.model, these, layout, self.dtype)
+                    form = _Form(self.model, these, layout, self.dtype, pool_first=pool_first)
                     form.refresh()
                     with torch.enable_grad():
                         found = form(point := sample.clone().requires_grad_())
@@ -105,13 +111,13 @@ class Twin:
             return
         trouble: object = "the net runs as it is, without a twin"
         if self._form is not None:
-            form = self._form
+            form, plain = self._form, self._form.run
             with evaluating(self.model), full_precision():
                 try:
                     form.refresh()
                     with torch.no_grad():
                         expected = form(images)
-                    form.run = torch.compile(form.net, backend=self.compiler)
+                    form.run = torch.compile(plain, backend=self.compiler)
                     with torch.enable_grad():
                         found = form(point := images.detach().clone().requires_grad_())
                         torch.autograd.grad(found.sum(), point, materialize_grads=True)
@@ -120,7 +126,7 @@ class Twin:
                     trouble = "its logits are others"
                 except REFUSALS as error:
                     trouble = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-            form.run = form.net
+            form.run = plain
         logger.warning("caution: the attack is not compiled (%s); it runs as it is", trouble)
 
 
@@ -155,6 +161,8 @@ class _Form:
         pairs: tuple[tuple[str, str], ...],
         layout: torch.memory_format,
         dtype: torch.dtype | None,
+        *,
+        pool_first: bool,
     ) -> None:
         self.pairs, self.layout, self.dtype = pairs, layout, dtype
         self.net = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
@@ -165,10 +173,11 @@ class _Form:
             _replace(self.net, norm, nn.Identity())
             source, behind = model.get_submodule(convolution), model.get_submodule(norm)
             self.folds.append(_Fold(source, behind, both))  # type: ignore[arg-type]  # what `foldable` found
-        self.run: Network = self.net  # or what was compiled of it
         self.net.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs leave it out
         if dtype is not None:
             self.net.to(dtype=dtype)
+        # What runs: the copy, the same with ReLU and max pooling exchanged, or what was compiled of it.
+        self.run: Network = (pooled_first(self.net) if pool_first else None) or self.net
         theirs = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         ours = {**dict(self.net.named_parameters()), **dict(self.net.named_buffers())}
         within = tuple(f"{convolution}." for convolution, _ in pairs)
