@@ -11,8 +11,9 @@ CODE := landscape analyses figures
 demo: $(READY)
 	$(BIN)/landscape demo
 
+# The files of tests are shared out over the cores; each test runs on one thread.
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check --quiet .
