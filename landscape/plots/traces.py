@@ -26,7 +26,11 @@ NAMES = {
     DISTANCE: "distance from start",
     "error_rate": "error",
     TEST_ERROR: "robust test error",
+    "gradient_cosine": "cosine of clean and\nadversarial gradient",
+    "lambda_1": "$\\lambda_1$ (nats)",
 }
+EXTRAS = ("gradient_cosine", "lambda_1")  # `landscape train --trace`: at some of the rows
+LAYERS = "layer_gradient_norm"
 _DASHES = {"constant": "-", "linear": (0, (4, 1.5)), "cosine": (0, (1, 1))}
 _MIXED = "a figure shows traces of training or of checkpoints, and both came; name one sort's files"
 
@@ -59,20 +63,22 @@ def look(curve: Curve, colours: dict[float, style.Colour]) -> dict[str, Any]:
 def band(results: Sequence[Result], name: str, *, span: tuple[int, int] | None = None, window: int = 1) -> Band | None:
     """Return what runs have in common of an array over the steps in `span` (its end left out); None where none has it.
 
-    Each run is first smoothed by the mean over `window` neighbouring rows, and taken at the steps that all runs have.
+    Each run is first smoothed by the mean over `window` neighbouring rows, and taken at the steps that all runs have;
+    of EXTRAS, at those where they were measured.
     """
     of_steps = "test/step" if name.startswith("test/") else "step"
     found = {}
     for number, result in enumerate(results):
         if name in result.arrays and of_steps in result.arrays:
             steps, values = result.arrays[of_steps], _smooth(result.arrays[name], window)
-            found[number] = dict(zip(steps.tolist(), values.tolist(), strict=True))
+            rows = np.isfinite(values) if name in EXTRAS else np.full(len(values), fill_value=True)
+            found[number] = dict(zip(steps[rows].tolist(), values[rows].tolist(), strict=True))
     shared = sorted(set.intersection(*(set(rows) for rows in found.values()))) if found else []
     shared = [step for step in shared if span is None or span[0] <= step < span[1]]
     if not shared:
         return None
-    rows = np.array([[values[step] for step in shared] for values in found.values()])
-    low, median, high = np.quantile(rows, [0.1, 0.5, 0.9], axis=0)
+    runs = np.array([[values[step] for step in shared] for values in found.values()])
+    low, median, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
     return Band(np.array(shared), median, low, high)
 
 
@@ -170,22 +176,42 @@ def _of_runs(results: Sequence[Result], width: float) -> style.PaperFigure:
     window = smoothing(curves)
     figure = style.new_figure(width)
     tested = any(TEST_ERROR in result.arrays for result in results)
-    panels = figure.subplots(5, 1, sharex=True, height_ratios=[1, 1, 1, 1, 0.4])
-    for ax, name in zip(panels, (LOSS, NORM, DISTANCE, TEST_ERROR if tested else "error_rate"), strict=False):
-        of_tests = name == TEST_ERROR
+    extras = [name for name in EXTRAS if any(name in result.arrays for result in results)]
+    by_layer = len(results) == 1 and LAYERS in results[0].arrays  # the layers of several runs are too many lines
+    names = [LOSS, NORM, DISTANCE, TEST_ERROR if tested else "error_rate", *extras]
+    count = len(names) + by_layer
+    panels = figure.subplots(count + 1, 1, sharex=True, height_ratios=[*[1] * count, 0.4])
+    for ax, name in zip(panels, names, strict=False):
+        some_rows = name == TEST_ERROR or name in EXTRAS
         percent = 100.0 if name.endswith("error_rate") else 1.0
-        draw_trace(ax, curves, name, window=1 if of_tests else window, scale=percent)
+        draw_trace(ax, curves, name, window=1 if some_rows else window, scale=percent)
         if percent > 1:
             ax.set_ylabel(f"{NAMES[name]} (%)")
     panels[1].set_yscale("log")
     if len(curves) > 1 or len(curves[0].results) > 1:
         panels[0].legend(handlelength=2.2, labelspacing=0.3)
+    if by_layer:
+        _draw_layers(panels[-2], results[0])
     draw_schedule(panels[-1], curves)
     panels[-1].set_xlabel("mini-batch")
     lines = style.stamp(figure, stamps(results))
     lines += style.annotate(figure, note(curves, window))
-    figure.set_figheight(1.75 * width + 0.1 * lines)
+    figure.set_figheight((1.75 + 0.38 * (count - 4)) * width + 0.1 * lines)
     return figure
+
+
+def _draw_layers(ax: Axes, result: Result) -> None:
+    """Draw the gradient norm of each layer where it was measured, from the first layer, dark, to the last."""
+    norms = result.arrays[LAYERS]  # (T, layer)
+    rows = np.isfinite(norms).all(axis=1)
+    names = [str(name) for name in np.atleast_1d(result.attrs["layers"])]
+    colours = style.eps_colours(range(len(names))).values()
+    for name, colour, values in zip(names, colours, norms[rows].T, strict=True):
+        ax.plot(result.arrays["step"][rows], values, color=colour, label=name, linewidth=0.8)
+    ax.set_yscale("log")
+    ax.set_ylabel("gradient norm\nby layer")
+    if len(names) <= 8:
+        ax.legend(ncols=2, handlelength=1.2, labelspacing=0.2, fontsize="x-small")
 
 
 def _of_checkpoints(results: Sequence[Result], width: float) -> style.PaperFigure:

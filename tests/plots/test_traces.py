@@ -104,6 +104,34 @@ def test_any_traces_are_plotted(width: float):
     plot(runs(), width=width).canvas.draw()
 
 
+def with_extras(seed: int = 0) -> Result:
+    made = traces(seed=seed)
+    steps = len(made.arrays["step"])
+    every = np.where(np.arange(steps) % 3 == 0, 1.0, np.nan)
+    arrays = {
+        **made.arrays,
+        "gradient_cosine": 0.5 * every,
+        "lambda_1": np.arange(steps) * every,
+        "lambda_1_residual": 0.0 * every,
+        "layer_gradient_norm": every[:, None] * np.array([1.0, 2.0]),
+    }
+    return Result(made.kind, arrays, {**made.attrs, "layers": ["conv1", "fc1"], "extras_every": 3})
+
+
+def test_optional_columns_have_panels_where_they_were_measured() -> None:
+    figure = plot([with_extras()])
+    figure.canvas.draw()
+    panels = {ax.get_ylabel(): ax.get_lines() for ax in figure.axes}
+    (values,) = panels["$\\lambda_1$ (nats)"]
+    np.testing.assert_array_equal(values.get_ydata(), with_extras().arrays["step"][::3])
+    (cosine,) = panels["cosine of clean and\nadversarial gradient"]
+    assert set(cosine.get_ydata()) == {0.5}
+    layers = panels["gradient norm\nby layer"]
+    assert [(line.get_label(), set(line.get_ydata())) for line in layers] == [("conv1", {1.0}), ("fc1", {2.0})]
+    several = [ax.get_ylabel() for ax in plot([with_extras(0), with_extras(1)]).axes]
+    assert "gradient norm\nby layer" not in several and "$\\lambda_1$ (nats)" in several
+
+
 def of_checkpoints() -> Result:
     made = traces(steps=6, escapes_at=3)
     arrays = {name: array for name, array in made.arrays.items() if "/" not in name}
