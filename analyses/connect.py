@@ -98,36 +98,23 @@ def connect(
     if control_points is None and way.interior and epochs != 0:
         done = train_curve(model_a, way, learnt, recipe, progress=progress)
         way, steps, trained = done.curve, done.steps, recipe.epochs
-    objectives = []
-    for split in splits:
-        examples = select(split, n_examples if split is data else _at_most(n_examples, len(split)), seed=seed)
-        objectives.append(
-            Objective(
-                model_a,
-                examples.images,
-                examples.labels,
-                loss=loss,
-                batch_size=batch_size,
-                seed=seed,
-                indices=examples.indices,
-            )
-        )
-    own = objectives[0]
-    policy = policy_along(model_a, batchnorm or ("adv-recal" if recipe.eps else "clean-recal"))
-    statistics = recalibration(
-        own,
-        policy if policy.endswith("recal") else "frozen",
-        learnt,
-        read_attack(attacks[-1], None, recipe.eps if recipe.norm == attacks[-1].ball.norm else attacks[-1].ball.eps),
-    )
-    along = Along(
+    along = lay_out(
+        (model_a, model_b),
         [way, line] if way.interior else [line],
-        [Ladder(objective, attacks) for objective in objectives],
-        statistics,
-        policy,
-        buffers_of(model_a, model_b),
-        Slopes(own, attacks[-1], lambda_1) if gradient or lambda_1 else None,
+        splits,
+        attacks,
+        batchnorm=batchnorm or ("adv-recal" if recipe.eps else "clean-recal"),
+        recalibrate_on=learnt,
+        recalibration_eps=recipe.eps if recipe.norm == attacks[-1].ball.norm else attacks[-1].ball.eps,
+        gradient=gradient,
+        lambda_1=lambda_1,
+        n_examples=n_examples,
+        seed=seed,
+        batch_size=batch_size,
+        loss=loss,
     )
+    objectives = [ladder.objective for ladder in along.ladders]
+    own, statistics, policy = objectives[0], along.statistics, along.policy
     scanned = _scan(along, finer(t) if adaptive else t, adaptive, grid_tol, keeper, progress)
     ways = {"": 0, "line_": len(along.curves) - 1}
     arrays: dict[str, np.ndarray] = {"t": scanned.t, "eps": np.array(along.ladders[0].eps)}
@@ -190,6 +177,48 @@ def connect(
             "wall_seconds": time.perf_counter() - began,
         },
     )
+
+
+def lay_out(
+    models: tuple[nn.Module, nn.Module],
+    curves: Sequence[Curve],
+    splits: Sequence[ImageData],
+    attacks: Sequence[PGD],
+    *,
+    batchnorm: str,
+    recalibrate_on: ImageData,
+    recalibration_eps: float,
+    n_examples: int | str | None,
+    seed: int,
+    batch_size: int | None,
+    loss: Loss,
+    gradient: bool = False,
+    lambda_1: bool = False,
+) -> Along:
+    """Return the points of curves between two nets on each split: what `connect` scans, for the same settings."""
+    ladders = []
+    for number, split in enumerate(splits):
+        examples = select(split, n_examples if number == 0 else _at_most(n_examples, len(split)), seed=seed)
+        objective = Objective(
+            models[0],
+            examples.images,
+            examples.labels,
+            loss=loss,
+            batch_size=batch_size,
+            seed=seed,
+            indices=examples.indices,
+        )
+        ladders.append(Ladder(objective, attacks))
+    own = ladders[0].objective
+    policy = policy_along(models[0], batchnorm)
+    statistics = recalibration(
+        own,
+        policy if policy.endswith("recal") else "frozen",
+        recalibrate_on,
+        read_attack(attacks[-1], None, recalibration_eps),
+    )
+    slopes = Slopes(own, attacks[-1], lambda_1) if gradient or lambda_1 else None
+    return Along(curves, ladders, statistics, policy, buffers_of(*models), slopes)
 
 
 def line_between(model_a: nn.Module, model_b: nn.Module) -> Line:

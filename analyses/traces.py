@@ -81,7 +81,7 @@ def traces(
         if progress is not None:
             progress("checkpoints", number, total)
         model, pgd = models[number // len(attacks)], attacks[number % len(attacks)]
-        rows.append(_measure(model, examples, pgd, start, seed, batch_size))
+        rows.append(measure_row(model, examples, pgd, start, seed, batch_size))
         if snapshot is not None:
             snapshot.offer(lambda: {"rows": np.array(rows)})
     if progress is not None:
@@ -122,7 +122,7 @@ def traces(
     )
 
 
-def _measure(
+def measure_row(
     model: nn.Module, examples: Examples, pgd: PGD, start: Tensor, seed: int, batch_size: int | None
 ) -> list[float]:
     """Return the columns MEASURED of one net at one radius."""

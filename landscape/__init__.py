@@ -34,12 +34,14 @@ _NAMES = {
     "Recipe": "training.recipe",
     "Result": "results",
     "connect": "analyses.connect",
+    "doctor": "checkup",
     "evaluate": "analyses.evaluate",
     "hessian": "analyses.hessian",
     "linear_theory": "analyses.theory",
     "load": "results",
     "load_data": "data",
     "load_model": "checkpoint",
+    "recheck": "rechecks",
     "save_checkpoint": "checkpoint",
     "sharpness": "analyses.sharpness",
     "surface": "analyses.surface",
@@ -62,12 +64,14 @@ __all__ = [
     "Result",
     "__version__",
     "connect",
+    "doctor",
     "evaluate",
     "hessian",
     "linear_theory",
     "load",
     "load_data",
     "load_model",
+    "recheck",
     "save_checkpoint",
     "sharpness",
     "surface",
@@ -87,11 +91,13 @@ if TYPE_CHECKING:
 
     from .attacks import PGD, L2Ball, LinfBall
     from .checkpoint import load_model, save_checkpoint
+    from .checkup import doctor
     from .curvature import HessianOperator, top_eigenpairs
     from .data import load_data
     from .errors import NotConverged
     from .geometry import BezierCurve, Plane
     from .objective import Objective
+    from .rechecks import recheck
     from .results import Result
     from .results import read_result as load
     from .training.recipe import Recipe

@@ -31,6 +31,8 @@ COMMANDS = {
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",
     "compare": "Compare groups of trained nets over their seeds: effect, interval, verdict.",
     "plot": "Draw any result.",
+    "doctor": "Examine a foreign net, its data and its claims before hours are spent.",
+    "recheck": "Recompute the evidence of results from their checkpoints: PASS, or what differs.",
     "info": "Say what a .pt or .h5 file is, and how it was made.",
 }
 DISTRIBUTED = ("train",)  # what torchrun may start

@@ -25,7 +25,7 @@ FLOORS = {
     2: "arguments attacks evaluation objective replica curvature geometry surfaces",  # mathematics
     3: "training distributed",
     4: "plots report",  # drawing
-    5: "analyses",
+    5: "analyses rechecks checkup",
     6: "options terminal commands cli __main__ figures",  # the roof
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..attacks import APGD, PGD, Ball
 from ..attacks.scores import Scores, Tick
-from ..borrow import detached, evaluating, full_precision
+from ..borrow import Network, detached, evaluating, full_precision
 from ..losses import cross_entropy
 from ..statistics import wilson
 from ..streams import example_streams
@@ -125,11 +125,12 @@ def probe(
     standing = positions[torch.from_numpy(all_right)]
     network = Scores(detached(examinee.model), tick)
     with evaluating(examinee.model), full_precision():
-        clean, flat = _slopes(network, images, labels)
+        clean, flat = slopes(network, images, labels)
         short = _highest(PGD(ball, steps=10), examinee, images, labels, indices, tick)
         long = _highest(PGD(ball, steps=100), examinee, images, labels, indices, tick)
         rows = torch.from_numpy(np.flatnonzero(gradient_right))
-        random = _random(network, ball, images[rows], labels[rows], examinee.seed, [indices[i] for i in rows.tolist()])
+        some = [indices[i] for i in rows.tolist()]
+        random = random_fooled(network, ball, images[rows], labels[rows], examinee.seed, some)
     return {
         "missed": _missed(examinee, ball, standing, tick) / len(positions),
         "random": random / len(positions),
@@ -159,7 +160,7 @@ def _classes(examinee: Examinee, images: Tensor) -> int:
         return int(examinee.model(images[:1]).shape[1])
 
 
-def _slopes(network: Scores, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def slopes(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the clean losses (N,), and whether their gradient by the pixels is exactly 0 (N,)."""
     x = images.clone().requires_grad_()
     with torch.enable_grad():
@@ -182,14 +183,21 @@ def _highest(
         return cross_entropy(network(found), labels)
 
 
-def _random(
-    network: Callable[[Tensor], Tensor], ball: Ball, images: Tensor, labels: Tensor, seed: int, indices: Sequence[int]
+def random_fooled(
+    network: Callable[[Tensor], Tensor],
+    ball: Ball,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    indices: Sequence[int],
+    *,
+    points: int = RANDOM_POINTS,
 ) -> int:
     """Return how many examples some random point of the ball fools; every other point is pushed to its surface."""
     streams = example_streams(seed, "adequacy/random", indices)
     fooled = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
     with torch.no_grad():
-        for number in range(RANDOM_POINTS if len(labels) else 0):
+        for number in range(points if len(labels) else 0):
             shift = ball.random_points(streams, images.shape[1:]).to(images)
             if number % 2:
                 shift = ball.eps * ball.ascent(shift)

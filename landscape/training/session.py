@@ -74,7 +74,7 @@ class Session:
         self._saved = 0  # steps done in what is saved
         self._overrides: list[dict[str, Any]] = []
         self._best: dict[str, Any] | None = None
-        learnt, held = _without(train_data, recipe.holdout, seed=recipe.seed)
+        learnt, held = without(train_data, recipe.holdout, seed=recipe.seed)
         settings = (tracing or Tracing(probe_every=0)).resolved(recipe, len(learnt))
         self._net, self._model_spec = build_model(
             model, input=train_data.shape, classes=train_data.classes, seed=recipe.seed
@@ -319,7 +319,7 @@ class Session:
                     path.unlink(missing_ok=True)
 
 
-def _without(data: ImageData, n: int, *, seed: int) -> tuple[ImageData, ImageData]:
+def without(data: ImageData, n: int, *, seed: int) -> tuple[ImageData, ImageData]:
     """Return a training split without n of its examples, drawn at random, and those n."""
     if n >= len(data):
         raise UsageError(

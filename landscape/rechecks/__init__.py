@@ -1,0 +1,125 @@
+"""Can a result file be trusted? Its numbers recomputed from its checkpoint, and what differs, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..errors import ResultError, UsageError
+from ..losses import Loss, cross_entropy
+from ..results import read_result
+from . import connect, evaluate, hessian, sharpness, surface, theory, traces
+from .case import Case
+from .numbers import NUDGES, Check, Nets, Unit, judge, nudge
+from .origin import Given, Origin
+
+__all__ = ["CHECKS", "Check", "Recheck", "recheck"]
+
+Progress = Callable[[str, int, int], None]
+
+# What a recheck of each kind recomputes: a function from a case to its units. A new kind is one more line.
+CHECKS: dict[str, Callable[[Case], Iterator[Unit]]] = {
+    "connect": connect.units,
+    "evaluate": evaluate.units,
+    "hessian": hessian.units,
+    "sharpness": sharpness.units,
+    "surface": surface.units,
+    "theory": theory.units,
+    "traces": traces.units,
+}
+_WITHOUT_NETS = ("theory",)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recheck:
+    """What a recheck found: every number that was recomputed, in `checks`; `passed` where all agree."""
+
+    path: Path
+    kind: str
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every number agrees within its tolerance."""
+        return not self.differing
+
+    @property
+    def differing(self) -> list[Check]:
+        """The numbers that do not."""
+        return [check for check in self.checks if not check.passed]
+
+    def __repr__(self) -> str:
+        if self.passed:
+            return f"<Recheck {self.path}: PASS, {len(self.checks):,} numbers>"
+        return f"<Recheck {self.path}: {len(self.differing):,} of {len(self.checks):,} numbers differ>"
+
+
+def recheck(
+    path: str | Path,
+    *,
+    checkpoint: str | Path | Sequence[str | Path] = (),
+    model: str | nn.Module | Sequence[nn.Module] | None = None,
+    data: Any = None,
+    data_dir: str | Path | None = None,
+    sample: int | str | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    loss: Loss = cross_entropy,
+    progress: Progress | None = None,
+) -> Recheck:
+    """Recompute a part of a result file from its checkpoint and its recorded settings, and compare.
+
+    Checkpoints, control points and data are found by the names in the file and known by their SHA-256; `checkpoint`
+    (one path or several), `model` (a SPEC, or nets) and `data` name what is not found, or may not be: a file's word
+    runs no code. `sample` is how many eigenpairs, points, places, examples or rows are recomputed, or "all"; each kind
+    has a default; `seed` draws them. Numbers that follow from others in the file are compared too, all of them.
+
+    Raises ResultError for a file that is no finished result of this version, and where a source is missing or is
+    another than the file was made from.
+    """
+    path = Path(path)
+    if (
+        sample is not None
+        and sample != "all"
+        and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1)
+    ):
+        raise UsageError(f"sample = {sample!r}; wanted a whole number, 1 or more, or 'all'")
+    result = read_result(path)
+    if result.kind not in CHECKS:
+        raise ResultError(f"{path} is a {result.kind} result, of which nothing can be recomputed yet")
+    if result.attrs.get("status") == "partial":
+        raise ResultError(f"{path} is a partial result; repeat the command that began it, then recheck what it writes")
+    paths = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    given = Given(checkpoints=paths, model=model, data=data, data_dir=data_dir, device=device)
+    case = Case(path, result, Origin(path, result, given), sample, seed, batch_size, loss)
+    _ = case.data
+    nets: Nets = [] if result.kind in _WITHOUT_NETS else case.nets
+    made: list[list[nn.Module]] = []
+
+    def nudged() -> Sequence[Nets]:
+        if not made:
+            made.extend([nudge(net, number) for net in nets] for number in range(1, NUDGES + 1))
+        return made
+
+    units = list(CHECKS[result.kind](case))
+    checks: list[Check] = []
+    for number, unit in enumerate(units):
+        if progress is not None:
+            progress("rechecked", number, len(units))
+        checks += judge(unit, nets, nudged)
+    if progress is not None:
+        progress("rechecked", len(units), len(units))
+    return Recheck(path, result.kind, checks)
+
+
+def grouped(checks: Sequence[Check]) -> Mapping[str, list[Check]]:
+    """Return the checks by their groups, in order."""
+    found: dict[str, list[Check]] = {}
+    for check in checks:
+        found.setdefault(check.group, []).append(check)
+    return found

@@ -1,0 +1,92 @@
+"""Recheck an evaluation: its rates from its verdicts, and the verdicts on a random sample of its examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..attacks import make_ball
+from ..attacks.ensemble import Ensemble
+from ..data import Examples
+from ..evaluation import Examinee, Suite, Verdicts, parse_suite
+from ..statistics import wilson
+from .case import Case
+from .numbers import Key, Nets, Stored, Unit, same
+
+EXAMPLES = 50
+
+
+def units(case: Case) -> Iterator[Unit]:
+    """Yield the parts of an evaluation to recompute."""
+    arrays, attrs = case.arrays, case.attrs
+    titles, names = arrays["checkpoints"].tolist(), arrays["attacks"].tolist()
+    yield Unit("the file itself", dict(_within(case)), lambda nets: _among(case), moves=False)
+    ball = case.read(lambda: make_ball(str(attrs["norm"]), float(attrs["eps"])))
+    suite: Suite = case.read(
+        lambda: parse_suite(
+            names,
+            ball,
+            preset=str(attrs["preset"]),
+            channels=case.data.shape[0],
+            cascade=bool(attrs["cascade"]),
+        )
+    )
+    rows = torch.tensor(case.picked("examples", int(attrs["n_examples"]), EXAMPLES))
+    chosen = case.examples
+    some = Examples(chosen.images[rows], chosen.labels[rows], chosen.indices[rows])
+    for number, title in enumerate(titles):
+        for place, name in enumerate(names):
+            stored = {
+                (f"verdicts of {title}", f"{name}, example {index}"): Stored(
+                    float(arrays["correct"][number, place, row])
+                )
+                for row, index in zip(rows.tolist(), some.indices.tolist(), strict=True)
+            }
+
+            def measure(nets: Nets, number: int = number, place: int = place, stored: Any = stored) -> dict[Key, float]:
+                right = _verdicts(case, nets, number, suite, place, some)
+                return dict(zip(stored, right.astype(float).tolist(), strict=True))
+
+            yield Unit(f"{title}, {name}", stored, measure)
+
+
+def _verdicts(case: Case, nets: Nets, number: int, suite: Suite, place: int, some: Examples) -> np.ndarray:
+    """Return whether a net withstands one attack of the suite (s,), in a cascade with those before it."""
+    join = str(case.attrs["ensemble"])
+    net: nn.Module = nets[number] if join == "none" else Ensemble(nets, join=join)
+    first = 0 if suite.cascade else place
+    part = Suite(suite.names[first : place + 1], suite.attacks[first : place + 1], suite.cascade)
+    verdicts = Verdicts(part, len(some))
+    for _ in verdicts.examine(Examinee(net, some, seed=int(case.attrs["seed"]), batch_size=case.batch_size)):
+        pass
+    right: np.ndarray = verdicts.correct[-1]
+    return right
+
+
+def _within(case: Case) -> Iterator[tuple[Key, Stored]]:
+    arrays = case.arrays
+    for number, title in enumerate(arrays["checkpoints"].tolist()):
+        for place, name in enumerate(arrays["attacks"].tolist()):
+            for kind in ("error_rate", "error_low", "error_high"):
+                yield (f"{kind} from its verdicts", f"{title}, {name}"), same(arrays[kind][number, place])
+        yield ("worst_case from its verdicts", title), same(arrays["worst_case"][number])
+
+
+def _among(case: Case) -> dict[Key, float]:
+    arrays = case.arrays
+    correct = arrays["correct"]
+    n = correct.shape[2]
+    found: dict[Key, float] = {}
+    for number, title in enumerate(arrays["checkpoints"].tolist()):
+        for place, name in enumerate(arrays["attacks"].tolist()):
+            wrong = int((~correct[number, place]).sum())
+            low, high = wilson(wrong, n)
+            for kind, value in (("error_rate", wrong / n), ("error_low", low), ("error_high", high)):
+                found[f"{kind} from its verdicts", f"{title}, {name}"] = value
+        # An example that is wrong unattacked is wrong under every attack.
+        found["worst_case from its verdicts", title] = 1 - float(correct[number].all(0).mean())
+    return found
