@@ -27,7 +27,9 @@ CLAIMED = 1000  # examples that a claim is checked on
 def attack_strength(patient: Patient) -> Finding:
     """Check whether stronger attacks find much more, and whether the pixels have gradients at all."""
     attack = patient.attack
-    if attack is None or attack.ball.eps == 0:
+    if attack is None:
+        return Finding("attack", LOOK, "eps is not known", "give --eps, such as --eps 8/255")
+    if attack.ball.eps == 0:
         return Finding("attack", OK, "eps is 0: no attack")
     passes = attack.steps * attack.restarts + 2 * _STRONG_STEPS + 2 * _APGD_STEPS
     count = patient.affordable(passes)

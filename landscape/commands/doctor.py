@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import options
-from ..terminal import print_table, progress, say, say_next
+from ..terminal import print_pairs, progress, say, say_next
 
 n_examples = click.option("--n-examples", type=options.Count(), help="Examples to look at.  [default: at most 500]")
 
@@ -65,15 +65,11 @@ def command(
     stopped = any(finding.verdict == STOP for finding in findings)
     if not quiet:
         data = subject.data
-        print_table(
-            f"{subject.checkpoint.name} ({subject.model_spec}) on {data.spec}, {data.split} split",
-            ("check", "verdict"),
-            [[finding.check, finding.verdict] for finding in findings],
-        )
+        say(f"{subject.checkpoint.name} ({subject.model_spec}) on {data.spec}, {data.split} split")
+        print_pairs([(finding.check, f"{finding.verdict:<4}  {finding.found}") for finding in findings])
         for finding in findings:
-            say(f"{finding.check}: {finding.found}")
             if finding.verdict != OK:
-                say(f"  {finding.verdict}: {finding.advice}")
+                say(f"{finding.check}, {finding.verdict}: {finding.advice}")
         if stopped:
             say("FAIL: mend what says stop before hours are spent")
         else:
