@@ -18,7 +18,7 @@ from ..training.accuracy import judge
 from ..units import format_eps
 from .patient import LOOK, OK, STOP, Finding, Patient, percent
 
-_STRONG_STEPS, _APGD_STEPS = 50, 50
+_STRONG_STEPS, _APGD_STEPS, RANDOM_POINTS = 50, 50, 20
 _MORE = 0.05  # error that a stronger attack adds
 _FLAT, _MASKED = 0.05, 0.5  # share of examples without a gradient in their pixels
 CLAIMED = 1000  # examples that a claim is checked on
@@ -45,9 +45,6 @@ def attack_strength(patient: Patient) -> Finding:
         ):
             found = one(network, images, labels, noise=lambda restart: _starts(patient.seed, restart, indices))
             wrong[name] = (network(found).argmax(1) != labels) | wrong["clean"]
-        right = (~wrong["the default"]).nonzero()[:, 0]
-        some = [indices[i] for i in right.tolist()]
-        random = random_fooled(network, attack.ball, images[right], labels[right], patient.seed, some, points=20)
     strongest = wrong["PGD"] | wrong["the default"]
     for loss in ("ce", "dlr") if patient.scores.shape[1] > 2 else ("ce",):
         standing = (~strongest).nonzero()[:, 0]
@@ -56,6 +53,13 @@ def attack_strength(patient: Patient) -> Finding:
             some = [indices[i] for i in standing.tolist()]
             found = apgd(patient.model, images[standing], labels[standing], seed=patient.seed, indices=some)
             strongest[standing] = patient.outputs(found).argmax(1) != labels[standing]
+    # Random points that fool what no gradient has fooled are a sign of gradients that lead nowhere.
+    standing = (~strongest).nonzero()[:, 0]
+    some = [indices[i] for i in standing.tolist()]
+    with evaluating(patient.model), full_precision():
+        random = random_fooled(
+            network, attack.ball, images[standing], labels[standing], patient.seed, some, points=RANDOM_POINTS
+        )
     default, most = float(wrong["the default"].double().mean()), float(strongest.double().mean())
     still = float(flat.double().mean())
     told = (
