@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -143,11 +144,11 @@ def _graph_bytes(objective: Objective) -> tuple[float, float]:
     return float(each), float(fixed)
 
 
-def _seconds(work: object, like: Tensor) -> float:
+def _seconds(work: Callable[[], object], like: Tensor) -> float:
     taken = []
     for _ in range(3):
         began = time.perf_counter()
-        work()  # type: ignore[operator]
+        work()
         settle(like.device)
         taken.append(time.perf_counter() - began)
     return min(taken)

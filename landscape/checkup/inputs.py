@@ -81,7 +81,8 @@ def _candidates(images: Tensor) -> list[tuple[str, Tensor, Tensor]]:
     found = [("the data's own", images.mean(dim=(0, 2, 3), keepdim=True), own)]
     for name, (mean, deviation) in USUAL.items():
         if len(mean) in (1, channels):
-            found.append((name, *(images.new_tensor(part).view(1, -1, 1, 1) for part in (mean, deviation))))
+            centre, width = (images.new_tensor(part).view(1, -1, 1, 1) for part in (mean, deviation))
+            found.append((name, centre, width))
     return found
 
 

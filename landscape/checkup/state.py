@@ -66,7 +66,7 @@ def batchnorm(patient: Patient) -> Finding:
             "the net is another function of each batch; give the layers statistics (track_running_stats=True), or use "
             "GroupNorm",
         )
-    fresh = [name for name, m in tracked if bool((m.running_mean == 0).all() and (m.running_var == 1).all())]
+    fresh = [name for name, m in tracked if _fresh(m)]
     strange = [name for name, shift, ratio in _shifts(patient, tracked) if shift > _SHIFT or ratio > _RATIO]
     loss, error = patient.judged(patient.scores)
     anew_loss, anew_error = _recalibrated(patient)
@@ -136,6 +136,12 @@ def dead_units(patient: Patient) -> Finding:
 
 def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-30))
+
+
+def _fresh(layer: Any) -> bool:
+    """Return whether a layer has the statistics that it was made with."""
+    mean, variance = layer.running_mean, layer.running_var
+    return not bool(mean.any()) and bool((variance == 1).all())
 
 
 def _shifts(patient: Patient, layers: list[tuple[str, Any]]) -> list[tuple[str, float, float]]:

@@ -112,7 +112,10 @@ def _scan(pair: Pair, chosen: Chosen, growing: GrowingResult, report: Report) ->
         progress=report,
         keeper=lambda *layout: KeptPoints(growing, *layout),
         provenance_of={
-            **{key: [entry[key] for entry in provenance] for key in ("checkpoint", "checkpoint_sha256")},
+            **{
+                key: [entry[key] for entry in provenance]
+                for key in ("checkpoint", "checkpoint_file", "checkpoint_sha256")
+            },
             "training": None if training is None else {**training, "seed": seeds},
             "train_eps": pair.train_eps if not math.isnan(pair.train_eps) else math.nan,
             "model": pair.first.model_spec,

@@ -42,12 +42,13 @@ def command(
     target = Target(n_examples=n_examples, **settings)
     with progress(quiet=quiet, verbose=verbose, prefix=f"{checkpoint}: ") as report:
         subject = load_subject(checkpoint, target, report)
+        norm = target.norm
+        eps: float | None = None  # a foreign net may not say; everything but the attack is examined then
         try:
             eps, norm = choose_budget(subject, target.eps, target.norm)
         except UsageError:
             if target.eps is not None:
                 raise
-            eps, norm = None, target.norm  # a foreign net does not say; everything but the attack is examined
         data_dir: Path | None = target.data_dir
         findings = doctor(
             subject.model,

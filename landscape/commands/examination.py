@@ -148,7 +148,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             provenance_of={
                 **{
                     key: [entry[key] for entry in provenance]
-                    for key in ("checkpoint", "checkpoint_sha256", "training", "model")
+                    for key in ("checkpoint", "checkpoint_file", "checkpoint_sha256", "training", "model")
                 },
                 "train_eps": radii.pop() if len(radii) == 1 else math.nan,
                 "command": command_line(),

@@ -141,7 +141,10 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             seed=request.seed,
             batch_size=request.batch_size,
             provenance_of={
-                **{key: [entry[key] for entry in provenance] for key in ("checkpoint", "checkpoint_sha256")},
+                **{
+                    key: [entry[key] for entry in provenance]
+                    for key in ("checkpoint", "checkpoint_file", "checkpoint_sha256")
+                },
                 "training": provenance[-1]["training"],
                 "train_eps": provenance[-1]["train_eps"],
                 "model": provenance[-1]["model"],

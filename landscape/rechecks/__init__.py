@@ -32,6 +32,8 @@ CHECKS: dict[str, Callable[[Case], Iterator[Unit]]] = {
     "traces": traces.units,
 }
 _WITHOUT_NETS = ("theory",)
+# What arrays of sizes that do not fit one another, or an attribute of a forger's, come to.
+_DISORDER = (LookupError, ValueError, TypeError, ArithmeticError)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,12 +108,16 @@ def recheck(
             made.extend([nudge(net, number) for net in nets] for number in range(1, NUDGES + 1))
         return made
 
-    units = list(CHECKS[result.kind](case))
     checks: list[Check] = []
-    for number, unit in enumerate(units):
-        if progress is not None:
-            progress("rechecked", number, len(units))
-        checks += judge(unit, nets, nudged)
+    try:
+        units = list(CHECKS[result.kind](case))
+        for number, unit in enumerate(units):
+            if progress is not None:
+                progress("rechecked", number, len(units))
+            checks += judge(unit, nets, nudged)
+    except (UsageError, *_DISORDER) as error:  # nothing that was typed: sources and options have been read above
+        said = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        raise ResultError(f"{path} does not hold together ({said}); it is damaged or forged") from error
     if progress is not None:
         progress("rechecked", len(units), len(units))
     return Recheck(path, result.kind, checks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def units(case: Case) -> Iterator[Unit]:
         yield _place(case, place, rows, along)
 
 
-def _place(case: Case, place: int, rows: dict[str, int], along: object) -> Unit:
+def _place(case: Case, place: int, rows: dict[str, int], along: Callable[[Nets], Along]) -> Unit:
     arrays, t = case.arrays, float(case.arrays["t"][place])
     eps = arrays["eps"].tolist()
     stored: dict[Key, Stored] = {}
@@ -75,7 +75,7 @@ def _place(case: Case, place: int, rows: dict[str, int], along: object) -> Unit:
     def measure(nets: Nets) -> dict[Key, float]:
         found: dict[Key, float] = {}
         for prefix, row in known.items():
-            values, _ = along(nets).values(t, row)  # type: ignore[operator]
+            values, _ = along(nets).values(t, row)
             for e, radius in enumerate(eps):
                 for name in _OF_PLACE:
                     found[f"{prefix}{name}", f"t {t:.4g}, eps {radius:g}"] = float(values[name][e])

@@ -12,6 +12,7 @@ from torch import nn
 from ..attacks import make_ball
 from ..attacks.ensemble import Ensemble
 from ..data import Examples
+from ..errors import ResultError
 from ..evaluation import Examinee, Suite, Verdicts, parse_suite
 from ..statistics import wilson
 from .case import Case
@@ -24,6 +25,8 @@ def units(case: Case) -> Iterator[Unit]:
     """Yield the parts of an evaluation to recompute."""
     arrays, attrs = case.arrays, case.attrs
     titles, names = arrays["checkpoints"].tolist(), arrays["attacks"].tolist()
+    if arrays["indices"].tolist() != case.examples.indices.tolist():
+        raise ResultError(f"{case.path} is over other examples than its seed and its count choose")
     yield Unit("the file itself", dict(_within(case)), lambda nets: _among(case), moves=False)
     ball = case.read(lambda: make_ball(str(attrs["norm"]), float(attrs["eps"])))
     suite: Suite = case.read(

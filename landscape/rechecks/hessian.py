@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -102,7 +102,7 @@ def _among(case: Case) -> Mapping[Key, float]:
     return found
 
 
-def _pair(case: Case, k: int, attacked: object, vector: np.ndarray, top: float) -> Unit:
+def _pair(case: Case, k: int, attacked: Callable[[nn.Module], _Attacked], vector: np.ndarray, top: float) -> Unit:
     """Return the unit of pair k: its value by v'Hv, its residual, and its evidence over examples."""
     arrays, which = case.arrays, str(k + 1)
     value, residual = float(arrays["eigenvalues"][k]), float(arrays["residuals"][k])
@@ -117,7 +117,7 @@ def _pair(case: Case, k: int, attacked: object, vector: np.ndarray, top: float) 
     }
 
     def measure(nets: Nets) -> dict[Key, float]:
-        held: _Attacked = attacked(nets[0])  # type: ignore[operator]
+        held = attacked(nets[0])
         v = as_tensor(vector, nets[0]).double()
         v /= v.norm()
         product = held.H @ v
@@ -133,7 +133,7 @@ def _pair(case: Case, k: int, attacked: object, vector: np.ndarray, top: float) 
     return Unit(f"eigenpair {which}", stored, measure)
 
 
-def _left_out(case: Case, attacked: object) -> Unit:
+def _left_out(case: Case, attacked: Callable[[nn.Module], _Attacked]) -> Unit:
     """Return the unit that looks for a pair that the list should hold: a random start, orthogonal to all of it."""
     values, which = case.arrays["eigenvalues"], str(case.attrs["which"])
     vectors, last = case.arrays["eigenvectors"], float(case.arrays["eigenvalues"][-1])
@@ -142,7 +142,7 @@ def _left_out(case: Case, attacked: object) -> Unit:
     bound = abs(last) if sign is None else last
 
     def measure(nets: Nets) -> dict[Key, float]:
-        held: _Attacked = attacked(nets[0])  # type: ignore[operator]
+        held = attacked(nets[0])
         rows, _ = torch.linalg.qr(as_tensor(vectors, nets[0]).double().T)
         m, steps = len(values), guard_steps(held.H.shape[0])
         generator = torch.Generator().manual_seed(stream_key(case.seed, "recheck/left out") >> 1)

@@ -111,7 +111,10 @@ def _within(case: Case) -> Iterator[tuple[Key, Stored]]:
     if "random_rises" in arrays:
         for e, r in np.ndindex(arrays["random_rise"].shape):
             where = f"eps {arrays['eps'][e]:g}, radius {arrays['random_radius'][r]:g}"
-            yield ("random_rise, the mean of its directions", where), near(arrays["random_rise"][e, r], rounding=1e-6)
+            yield (
+                ("random_rise, the mean of its directions", where),
+                near(float(arrays["random_rise"][e, r]), rounding=1e-6),
+            )
 
 
 def _among(case: Case) -> dict[Key, float]:

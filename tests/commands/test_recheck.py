@@ -201,6 +201,10 @@ def test_sources_that_are_not_those_of_the_file(forge: Callable[..., Path]) -> N
     ):
         done = landscape("recheck", forge("hessian", lambda file, n=name, v=value: file.attrs.__setitem__(n, v)))
         assert done.code == 1 and said in done.err, name
+    fewer = landscape("recheck", forge("evaluate", lambda file: file.attrs.__setitem__("n_examples", np.int64(9))))
+    assert fewer.code == 1 and "is over other examples than its seed and its count choose" in fewer.err
+    bogus = landscape("recheck", forge("surface", lambda file: file.attrs.__setitem__("batchnorm", "bogus-recal")))
+    assert (bogus.code == 1 and "forged.h5 does not hold together" in bogus.err) or "no run can have had" in bogus.err
     partial = landscape("recheck", forge("training", lambda file: file.attrs.__setitem__("status", "partial")))
     assert partial.code == 1 and "is a partial result; repeat the command that began it" in partial.err
 
