@@ -80,3 +80,17 @@ def test_the_command_on_a_gpu() -> None:
     assert gpu.eigenvalues == pytest.approx(cpu.eigenvalues, rel=1e-3)
     assert gpu.attrs["loss"] == pytest.approx(cpu.attrs["loss"], rel=1e-4)
     assert gpu.attrs["frobenius"] == pytest.approx(cpu.attrs["frobenius"], rel=1e-3)
+
+
+def test_a_result_of_one_device_is_rechecked_on_the_other() -> None:
+    words = {
+        "hessian": SMALL,
+        "surface": ("--dirs", "random", "--grid", "3x3", "--range", "0.2", "--n-examples", "64", "--audit", "0"),
+        "evaluate": ("--attacks", "clean,pgd20,apgd-ce:steps=20", "--n-examples", "60", "--no-adequacy"),
+    }
+    for made, checked in (("cpu", "cuda"), ("cuda", "cpu")):
+        for kind, settings in words.items():
+            path = f"{made}-{kind}.h5"
+            assert landscape(kind, "digits/eps0.1", *settings, "--device", made, "--out", path).code == 0
+            done = landscape("recheck", path, "--device", checked, "--sample", "all")
+            assert done.code == 0, done.out

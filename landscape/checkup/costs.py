@@ -21,7 +21,8 @@ from .patient import LOOK, OK, STOP, Finding, Patient, settle
 
 TOP, GUARD, GRID = 20, 20, 21 * 21  # what the commands' defaults ask for
 _PRODUCTS = 4 * TOP  # of Lanczos to TOP pairs; measured: 60 to 100 on nets of 6,000 to 11 million weights
-_EVALUATED = 2 * 100 + 2 * 2 * 100 + 5000  # passes of pgd100, two APGDs and Square for an example that stands
+_CLIMBS, _QUERIES = 100 + 2 * 100, 5000  # steps of pgd100 and two APGDs, and looks of Square, where an example stands
+_JUDGED = 64  # examples that say how many stand
 _COARSE, _USELESS = 1e-4, 1e-3  # relative noise of a product, beside a residual of 1e-3
 
 
@@ -117,15 +118,19 @@ def forecasts(patient: Patient) -> list[Forecast]:
         basis = 8 * (4 * TOP + GUARD) * len(w0) + TOP * size
         kept = min(held + graphs * n, available_bytes(w0.device) / 2)
         found.append(Forecast("hessian", seconds, basis + kept))
-    each = n * ((2 * steps + 4) / 2 * passed if steps else passed / 2)
-    found.append(Forecast("surface", GRID * each, 4 * size + graphs * 256))
-    total = _test_examples(patient)
-    standing = 1 - patient.judged(patient.scores)[1] if steps else 0.0
-    robust = 0.5 * standing  # half of what is right unattacked stands: nobody knows yet
-    # Square looks forward only; an attack goes there and back.
-    cost = total * passed / 2 * (1 + robust * (_EVALUATED + 600))
-    found.append(Forecast("evaluate", cost, 2 * size + graphs * 256))
+    point = n * ((2 * steps + 4) / 2 * passed if steps else passed / 2)
+    found.append(Forecast("surface", GRID * point, 4 * size + graphs * 256))
+    forward = _seconds(lambda: patient.outputs(patient.images[:count]), w0) / count
+    each = forward + (_standing(patient) * (_CLIMBS * passed + _QUERIES * forward) if steps else 0.0)
+    found.append(Forecast("evaluate", _test_examples(patient) * each, 2 * size + graphs * 256))
     return found
+
+
+def _standing(patient: Patient) -> float:
+    """Return the share of examples that withstand the default attack: the others leave an evaluation early."""
+    count = min(_JUDGED, len(patient.images))
+    outputs, _ = patient.objective(count, patient.attack).outputs()
+    return float((outputs.argmax(1) == patient.labels[:count]).double().mean())
 
 
 def _test_examples(patient: Patient) -> int:

@@ -15,7 +15,7 @@ _HEADER = ("recomputed", "numbers", "largest difference", "tolerance there", "")
 def show(found: Recheck, *, whole: bool) -> None:
     """Print what a recheck found; `whole`: every number that differs."""
     groups = grouped(found.checks)
-    print_table(f"{found.path}: a {found.kind} result, recomputed", _HEADER, [_row(*item) for item in groups.items()])
+    print_table(f"{found.path}, {found.kind}: recomputed", _HEADER, [_row(*item) for item in groups.items()])
     differing = found.differing
     for check in differing if whole else differing[:_TOLD]:
         say(f"differs: {check}")
