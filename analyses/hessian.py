@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from landscape.analyses.density import density_beside
 from landscape.analyses.examples import examples_beside
+from landscape.analyses.reattack import STEPS, Stages, chosen_directions, read_steps, reattack_beside
 from landscape.analyses.sizes import by_size, check_sizes
 from torch import nn
 
@@ -46,6 +47,7 @@ from landscape.training.accuracy import Outcome, collapsed
 Progress = Callable[[str, int, int], None]
 DEFAULT_TOP = 20  # or all of them, in a smaller block
 METHODS = ("lanczos", "power")
+ADVERSARIES = ("frozen", "reattack")
 KEEP_VECTORS = 256  # MiB of eigenvectors that a result keeps, at most; never under two vectors
 
 
@@ -71,6 +73,9 @@ def hessian(
     probes: int = PROBES,
     per_example: int = 0,
     sizes: Sequence[int] = (),
+    adversary: str = "frozen",
+    along: Any = 1,
+    h: Sequence[float] = STEPS,
     keep_vectors: float = KEEP_VECTORS,
     max_products: int | None = None,
     strict: bool = False,
@@ -90,6 +95,9 @@ def hessian(
     With `per_example` = K the terms v'H_i v of every example are kept for the first K pairs (`examples/...`).
     With `density` the spectral density, the trace and the Frobenius norm are estimated too, by `probes` random starts.
     With `sizes` the first few eigenvalues are taken of so many of the examples too, nested subsets of them.
+    With `adversary` "reattack" the curvature of the loss whose adversary attacks anew is taken along the first `along`
+    eigenvectors, or along directions (d, P) given there, by central differences over the steps `h` (`reattack/...`);
+    the eigenpairs are still those of the frozen Hessian, in which no kink can be seen.
     An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
     """
     began = time.perf_counter()
@@ -105,6 +113,12 @@ def hessian(
     seed = read_integer("seed", seed, least=0)
     pgd = read_attack(attack, norm, eps)
     eps = pgd.ball.eps
+    if adversary not in ADVERSARIES:
+        raise UsageError(f"adversary {adversary!r} is unknown; {nearest(adversary, ADVERSARIES)}")
+    reattacks = adversary == "reattack"
+    if reattacks and eps == 0:
+        raise UsageError("at eps 0 there is no adversary to attack anew; give --eps, or --adversary frozen")
+    h = read_steps(h) if reattacks else ()
     data = as_data(data)
     examples = select(data, n_examples, seed=seed)
     sizes = check_sizes(sizes, len(examples))
@@ -128,6 +142,9 @@ def hessian(
     if read_integer("per_example", per_example, least=0) > top:
         raise UsageError(f"per_example = {per_example} is more than the {top} eigenpairs asked for; give a larger top")
     check_twice_differentiable(objective)
+    if reattacks:  # before the pairs: what cannot be meant is not found out after them
+        chosen_directions(along, torch.ones(top, objective.n_parameters))
+    stages = Stages(snapshot) if reattacks and snapshot is not None else None
     frozen = objective.freeze(progress=_staged(progress, "attack"))
     w0 = frozen.w0
     outputs, losses = frozen.outputs(w0)
@@ -155,7 +172,7 @@ def hessian(
             generator=torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1),
             strict=False,
             progress=_staged(progress, "eigenpairs"),
-            snapshot=snapshot,
+            snapshot=stages or snapshot,
         )
     arrays, numbers = density_beside(H, pairs, probes, seed, _staged(progress, "density")) if density else ({}, {})
     H.release()
@@ -177,6 +194,11 @@ def hessian(
             tol=tol,
             guard=guard,
             max_products=max_products,
+        )
+    if reattacks:
+        directions, pair_numbers = chosen_directions(along, pairs.vectors)
+        arrays |= reattack_beside(
+            objective, directions, h, numbers=pair_numbers, progress=_staged(progress, "reattack"), stages=stages
         )
     kept = min(top, max(2, int(keep_vectors * 2**20) // (4 * objective.n_parameters)))
     result = Result(
@@ -206,7 +228,7 @@ def hessian(
             "n_parameters": frozen.n_parameters,
             "norm": pgd.ball.norm,
             "attack": str(pgd) if eps > 0 else "none",
-            "adversary": "frozen" if eps > 0 else "none",
+            "adversary": "none" if eps == 0 else "reattacked" if reattacks else "frozen",
             "batchnorm": batchnorm_policy(model),
             **(provenance_of or {}),
             "status": "complete" if pairs.converged else "not-converged",

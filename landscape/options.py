@@ -65,6 +65,24 @@ class Counts(click.ParamType[tuple[int, ...]]):
         return tuple(map(int, words))
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Several positive numbers, separated by commas."""
+
+    name = "H,H,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(word) for word in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(0 < number < math.inf for number in numbers):
+            self.fail(f"{value!r} are no positive numbers; write 0.01,0.02,0.05", param, ctx)
+        return numbers
+
+
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return one decorator that adds several options, in the order that help shows them."""
 

@@ -1,4 +1,4 @@
-"""Intervals and tests for error rates: one net's, two nets' on the same examples, two recipes' over seeds."""
+"""Standard errors; intervals and tests for error rates: one net's, two nets' on the same examples, two recipes'."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class Difference:
     def sign(self) -> int:
         """-1 or 1 where the interval leaves 0 out, else 0: too small to tell."""
         return int(self.low > 0) - int(self.high < 0)
+
+
+def standard_error(values: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean over the last axis, the examples; of a single one there is none (NaN)."""
+    n = values.shape[-1]
+    return values.std(axis=-1, ddof=1) / math.sqrt(n) if n > 1 else np.full(values.shape[:-1], math.nan)
 
 
 def wilson(wrong: int, n: int, *, level: float = LEVEL) -> tuple[float, float]:

@@ -31,11 +31,13 @@ NOT_CONVERGED = 3
 )
 @click.option(
     "--adversary",
-    type=click.Choice(["frozen"]),
+    type=click.Choice(["frozen", "reattack"]),
     default="frozen",
     show_default=True,
-    help="Adversarial examples are fixed at the net's weights.",
+    help="Fixed at the net's weights; or attacking anew beside them too, along the first eigenvectors.",
 )
+@click.option("--along", type=click.IntRange(1), help="With reattack: along so many eigenvectors.  [default: 1]")
+@click.option("--h", type=options.Numbers(), help="With reattack: steps of the differences.  [default: 0.002,...,0.1]")
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="Residual over the pair's own |eigenvalue|.")
 @click.option("--guard/--no-guard", default=None, help="Search once more for skipped pairs.  [default: guard]")
 @click.option(
@@ -126,5 +128,10 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, per_layer: bool, sett
         raise UsageError(
             f"--per-example {examples} is more than the {top} eigenpairs of --top; give one of them another value"
         )
+    for name in ("along", "h"):
+        if settings[name] is not None and settings["adversary"] == "frozen":
+            raise UsageError(f"--{name} is for an adversary that attacks anew; give --adversary reattack with it")
+    if settings["along"] is not None and settings["along"] > top and not (block and settings["top"] is None):
+        raise UsageError(f"--along {settings['along']} is more than the {top} eigenpairs of --top; give a larger --top")
     if limit is not None and limit < top:
         raise UsageError(f"--max-products {limit} is too few for --top {top}; each takes one or more")

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..results import Result, caveats
 from ..results.concentration import has_examples
+from ..results.kinks import has_kinks
 from ..terminal import print_table, say
 from .examples_table import show_examples
+from .kinks_table import show_kinks
 
 COLUMNS = ("eigenvalues", "residuals", "eigenvalue_se", "gauss_newton", "gradient_projection", "pair_status")
 _BY_SIZE = ("by_size/n", "by_size/eigenvalues", "by_size/residuals", "by_size/eigenvalue_se")
@@ -45,6 +47,8 @@ def show(result: Result, path: Path, *, again: bool) -> None:
         show_examples(result)
     if "by_size/n" in result.arrays:
         _show_sizes(result)
+    if has_kinks(result):
+        show_kinks(result)
     for caveat in caveats(result):
         say(f"caution: {caveat}")
     if attrs["status"] != "complete":

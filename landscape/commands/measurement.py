@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from landscape.analyses.hessian import DEFAULT_TOP, KEEP_VECTORS, hessian
+from landscape.analyses.reattack import STEPS, read_steps
 from landscape.analyses.sizes import check_sizes
 
 from .. import options
 from ..attacks import PGD, make_ball, parse_attack
 from ..curvature.density import PROBES
 from ..data import select
+from ..errors import UsageError
 from ..files import check_writable, sha256_of
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory, peak_bytes
@@ -27,6 +29,7 @@ from ..terminal import Report, progress, say
 from .examples_table import COLUMNS as EXAMPLE_COLUMNS
 from .finished import finished
 from .hessian_table import ARRAYS, show
+from .kinks_table import COLUMNS as KINK_COLUMNS
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, choose_decay, load_subject, threat_line
 
@@ -42,6 +45,8 @@ class Request(Target):
     method: str = "lanczos"
     which: str | None = None
     adversary: str = "frozen"
+    along: int | None = None
+    h: tuple[float, ...] | None = None
     tol: float = 1e-3
     guard: bool = True
     density: bool = False
@@ -92,6 +97,7 @@ class Plan:
             **({"weight_decay": self.weight_decay} if self.weight_decay else {}),
             **({"density_probes": self.probes} if request.density else {}),
             **({"per_example": self.per_example} if self.per_example else {}),
+            **({"along": self.along, "h": list(self.h)} if self.reattacks else {}),
             **({"sizes": list(check_sizes(request.sizes, self.n))} if request.sizes else {}),
         }
 
@@ -107,9 +113,24 @@ class Plan:
         return min(self.request.per_example or 0, self.top)
 
     @property
+    def reattacks(self) -> bool:
+        """Whether the loss of an adversary that attacks anew is measured too."""
+        return self.request.adversary == "reattack"
+
+    @property
+    def along(self) -> int:
+        """Along how many eigenvectors the adversary attacks anew: at most as many as a small block has."""
+        return min(self.request.along or 1, self.top)
+
+    @property
+    def h(self) -> tuple[float, ...]:
+        """The steps of its differences."""
+        return read_steps(self.request.h or STEPS)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The arrays that the tables on the terminal are made of."""
-        return ARRAYS + (EXAMPLE_COLUMNS if self.per_example else ())
+        return ARRAYS + (EXAMPLE_COLUMNS if self.per_example else ()) + (KINK_COLUMNS if self.reattacks else ())
 
     @property
     def probes(self) -> int:
@@ -142,6 +163,8 @@ def measure(
         )
         if request.params is not None:
             line += f", block {request.params}"
+        if plan.reattacks:
+            line += f", attacking anew along {plan.along} of the eigenvectors"
         if plan.weight_decay:
             line += f", weight decay {plan.weight_decay:g} in the loss"
         say(line)
@@ -174,6 +197,8 @@ def _plan(source: str, request: Request, report: Report) -> Plan:
     eps, norm = choose_budget(subject, request.eps, request.norm)
     attack = parse_attack(request.attack, make_ball(norm, eps))
     n = len(select(subject.data, request.n_examples, seed=request.seed))
+    if request.adversary == "reattack" and not eps:
+        raise UsageError(f"{source} at eps 0 has no adversary to attack anew; give --eps, or --adversary frozen")
     which = request.which or ("lm" if request.method == "power" else "la")
     return Plan(request, subject, eps, norm, attack, n, which, choose_decay(subject, request.weight_decay))
 
@@ -206,6 +231,9 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 probes=plan.probes,
                 per_example=plan.per_example,
                 sizes=request.sizes,
+                adversary=request.adversary,
+                along=plan.along,
+                h=plan.h,
                 keep_vectors=request.keep_vectors,
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,

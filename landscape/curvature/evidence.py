@@ -72,12 +72,6 @@ def curvature_by_example(
     return ExampleTerms(*found)
 
 
-def standard_error(values: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the last axis, the examples; of a single one there is none (NaN)."""
-    n = values.shape[-1]
-    return values.std(axis=-1, ddof=1) / math.sqrt(n) if n > 1 else np.full(values.shape[:-1], math.nan)
-
-
 def _choose_mode(objective: Objective, w: Tensor, v: Tensor, images: Tensor) -> Expansion:
     """Return forward mode, which is several times faster, where it gives what reverse mode gives on these images."""
     right = _reverse_mode(objective, w, v, images)

@@ -14,6 +14,7 @@ from .escape import draw_survival
 from .evaluate import draw_error_curve, draw_errors, figure_evaluate
 from .examples import draw_concentration, draw_example_curvature, draw_images
 from .hessian import figure_hessian
+from .kinks import draw_census, draw_reattacked
 from .relief import draw_relief
 from .sharpness import draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, figure_sharpness
 from .sizes import draw_sizes
@@ -56,6 +57,7 @@ __all__ = [
     "SINGLE",
     "PaperFigure",
     "draw_barriers",
+    "draw_census",
     "draw_concentration",
     "draw_connect",
     "draw_contour",
@@ -69,6 +71,7 @@ __all__ = [
     "draw_matrix",
     "draw_one_dimensional",
     "draw_phases",
+    "draw_reattacked",
     "draw_relief",
     "draw_rises",
     "draw_schedule",

@@ -8,10 +8,12 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from ..results.concentration import IMAGES, has_examples
+from ..results.kinks import has_kinks
 from ..results.result import Result
 from . import style
 from .density import density_note, draw_density, has_density
 from .examples import draw_concentration, draw_example_curvature, draw_images, examples_note
+from .kinks import draw_census, draw_reattacked, kinks_note
 from .labels import footnote
 from .spectrum import draw_spectrum, errors_note, figure_spectrum, stamps
 
@@ -19,13 +21,15 @@ _IMAGES_IN_A_ROW = 10
 
 
 def figure_hessian(results: Sequence[Result], *, width: float | None = None) -> style.PaperFigure:
-    """Return the figure of one or more Hessian results; `width` is in inches, two columns where examples are shown.
+    """Return the figure of one or more Hessian results; `width` is in inches, by default as there is to show.
 
-    Without terms by example it is `figure_spectrum`. With them there are panels for their concentration and, of one
-    result, for curvature against margin, and the images of the sharpest ten across the top.
+    Without more it is `figure_spectrum`. An adversary that attacks anew has panels for its curvature and its kinks.
+    Terms by example have panels for their concentration and, of one result, for curvature against margin, and the
+    images of the sharpest ten across the top.
     """
     told = [result for result in results if has_examples(result)]
-    if not told:
+    kinked = [result for result in results if has_kinks(result)]
+    if not told and not kinked:
         return figure_spectrum(results, width=width or style.SINGLE)
     width = width or style.DOUBLE
     alone = told[0] if len(told) == 1 else None
@@ -34,7 +38,10 @@ def figure_hessian(results: Sequence[Result], *, width: float | None = None) -> 
         panels.append(lambda ax: draw_density(ax, results))
     if alone:
         panels.append(lambda ax: draw_example_curvature(ax, alone))
-    panels.append(lambda ax: draw_concentration(ax, told))
+    if told:
+        panels.append(lambda ax: draw_concentration(ax, told))
+    if kinked:
+        panels += [lambda ax: draw_reattacked(ax, kinked), lambda ax: draw_census(ax, kinked)]
     columns = 1 if width < style.DOUBLE else 3 if len(panels) == 3 else 2
     rows = -(-len(panels) // columns)
     row = (0.62 if columns == 2 else 0.78) * width / columns + 0.25  # inches, as is all below
@@ -44,6 +51,8 @@ def figure_hessian(results: Sequence[Result], *, width: float | None = None) -> 
     with style.paper_style():
         figure = style.new_figure(width)
         note = f"{footnote(results)}. {errors_note(results)}" + (f" {density_note(results)}" if dense else "")
+        if kinked:
+            note += f" {kinks_note()}"
         if alone:
             note += f" {examples_note(alone)}"
             halves: Any = figure.subfigures(2, 1, height_ratios=[strips * strip, rows * row])

@@ -43,7 +43,7 @@ def draw_sizes(ax: Axes, results: Sequence[Result]) -> None:
     sizes = np.unique(np.concatenate([result.arrays[SIZES] for result in chosen]))
     ax.set_xscale("log")
     ax.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
-    ax.xaxis.set_major_locator(FixedLocator(_apart(sizes)))
+    ax.xaxis.set_major_locator(FixedLocator(apart(sizes)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel("examples")
@@ -52,7 +52,7 @@ def draw_sizes(ax: Axes, results: Sequence[Result]) -> None:
         ax.legend(handlelength=1.8, labelspacing=0.3, borderaxespad=0.2)
 
 
-def _apart(sizes: np.ndarray) -> list[float]:
+def apart(sizes: np.ndarray) -> list[float]:
     """Return the sizes that find room for their numbers on the axis, the largest always."""
     kept = [float(sizes[-1])]
     for size in sizes[-2::-1]:

@@ -15,6 +15,7 @@ from ..spec import nearest
 from ..units import format_eps
 from .barrier import measure_barrier
 from .kinds.surface import EVALUATED, INTERPOLATED
+from .kinks import Verdict
 from .result import Result
 from .sharpness_quantities import SHARPNESS_MEASURES, is_rise, of_sharpness
 from .store import read_result
@@ -28,6 +29,9 @@ MEASURES: dict[str, dict[str, tuple[str, str]]] = {
         "trace": ("trace of the Hessian", "nats"),
         "loss": ("loss at the weights", "nats"),
         "lambda_1/loss": ("largest Hessian eigenvalue over the loss", "1"),
+        "added": ("curvature along v1 that an adversary attacking anew adds", "nats"),
+        "added/lambda_1": ("the same over the largest Hessian eigenvalue", "1"),
+        "kinks": ("share of examples with a kink along v1", "1"),
     },
     "surface": {
         "rise": ("mean rise of the loss above the net's", "nats"),
@@ -45,6 +49,7 @@ MEASURES: dict[str, dict[str, tuple[str, str]]] = {
 }
 _ANGLES = 96  # of the circle that --at asks for
 _RISES = ("rise", "rise/loss")
+_REATTACKED = ("added", "added/lambda_1", "kinks")
 _KNOWN = (EVALUATED, INTERPOLATED)
 
 
@@ -66,8 +71,12 @@ class Choice:
         known = MEASURES[kind]
         quantity = quantity or next(iter(known))
         rises = (kind == "surface" and quantity in _RISES) or (kind == "sharpness" and is_rise(quantity))
-        if at is not None and not rises:
-            raise UsageError("--at is a radius around the net: for the rises of surfaces and sharpness; leave it out")
+        steps = kind == "hessian" and quantity in _REATTACKED
+        if at is not None and not (rises or steps):
+            raise UsageError(
+                "--at is a radius around the net: for the rises of surfaces and sharpness, and what an adversary "
+                "attacking anew adds; leave it out"
+            )
         if at is not None and not 0 < at < math.inf:
             raise UsageError(f"--at {at:g} is no radius; give a positive one, in the units of the surface's axes")
         words, unit = known.get(quantity, ("", ""))
@@ -81,6 +90,8 @@ class Choice:
             raise UsageError(f"{kind} results have no quantity {quantity!r}; {nearest(quantity, known)}")
         if kind == "surface" and rises:
             words += f" at radius {at:g}" if at is not None else " over the range"
+        elif steps:
+            words += f", h = {at:g}" if at is not None else ", middle step"
         elif rises:
             words += f" of {at:g}" if at is not None else " of the middle radius"
         return cls(kind, quantity, words, unit, at)
@@ -178,6 +189,8 @@ def _of_hessian(path: Path, result: Result, choice: Choice) -> Measured:
         probes = int(number("density_probes"))
         half = (number("trace_high") - number("trace_low")) / 2  # Student's, over the probes
         return number("trace"), None, half / float(stdtrit(probes - 1, 0.975)) if probes > 1 else math.nan
+    if choice.quantity in _REATTACKED:
+        return _of_reattack(path, result, choice)
     if not result.arrays["eigenvalues"].size:
         raise ResultError(f"{path} has no eigenvalue; leave it out")
     value, error = float(result.arrays["eigenvalues"][0]), float(result.arrays["eigenvalue_se"][0])
@@ -186,6 +199,24 @@ def _of_hessian(path: Path, result: Result, choice: Choice) -> Measured:
     loss = number("loss")
     # Both errors at their worst together: the two are over the same examples, and how they go together is not stored.
     return value / loss, None, abs(value / loss) * (error / abs(value) + number("loss_se") / loss)
+
+
+def _of_reattack(path: Path, result: Result, choice: Choice) -> Measured:
+    held = read_result(path, only=[f"reattack/{name}" for name in ("h", "curvature", "frozen", "verdict")]).arrays
+    if "reattack/h" not in held:
+        raise ResultError(f"{path} has no adversary attacking anew; make it again with --adversary reattack")
+    h = held["reattack/h"]
+    step = len(h) // 2 if choice.at is None else int(np.argmin(np.abs(h - choice.at)))
+    if choice.at is not None and not math.isclose(h[step], choice.at, rel_tol=1e-9):
+        there = ", ".join(f"{value:g}" for value in h)
+        raise ResultError(f"{path} has steps h of {there}, and not {choice.at:g}; give --at one of them")
+    if choice.quantity == "kinks":
+        parts = (held["reattack/verdict"][0, step] == Verdict.KINK).astype(float)
+    else:
+        parts = held["reattack/curvature"][0, step] - held["reattack/frozen"][0, step]
+    if choice.quantity == "added/lambda_1":
+        parts = parts / float(result.arrays["eigenvalues"][0])  # whose own error over examples is left aside
+    return float(parts.mean()), parts, math.nan
 
 
 def _of_connection(path: Path, result: Result, eps: float, choice: Choice) -> Measured:

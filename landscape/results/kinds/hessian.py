@@ -7,6 +7,7 @@ from .declare import COMMON, Array, Attribute, Kind, optional
 _GRID, _NODES, _SIZES = ("density/grid",), ("density/nodes",), ("by_size/n",)
 _EXAMPLES, _TERMS = ("examples/index",), ("pair", "examples/index")
 _SHARPEST = "examples/sharpest"
+_ALONG = ("reattack/direction", "reattack/h", "reattack/index")
 
 HESSIAN = Kind(
     title="top eigenpairs of the Hessian of the mean loss",
@@ -56,6 +57,28 @@ HESSIAN = Kind(
         "by_size/eigenvalues": optional((*_SIZES, "j"), "nats", "first eigenvalues of the mean over so many examples"),
         "by_size/residuals": optional((*_SIZES, "j"), "nats", "||Hv - lambda v|| of these"),
         "by_size/eigenvalue_se": optional((*_SIZES, "j"), "nats", "standard error of these over so many examples"),
+        "reattack/direction": optional(
+            _ALONG[:1], "1", "number of the eigenpair that a direction is of, 0 for another", dtype="int64"
+        ),
+        "reattack/h": optional(_ALONG[1:2], "length", "steps to both sides of the weights, Euclidean"),
+        "reattack/index": optional(_ALONG[2:], "1", "index of each example in its split", dtype="int64"),
+        "reattack/curvature": optional(_ALONG, "nats", "second difference of its loss, attacked anew at each place"),
+        "reattack/frozen": optional(_ALONG, "nats", "the same with the perturbation held that is best at the weights"),
+        "reattack/raw": optional(_ALONG, "nats", "the same of what the attack alone found at each place"),
+        "reattack/jump": optional(_ALONG, "nats", "change of slope from the perturbation best behind to that ahead"),
+        "reattack/distance": optional(_ALONG, "pixel units", "how far these two lie apart, in the norm of the ball"),
+        "reattack/own_jump": optional(_ALONG, "nats", "change of slope between what the attack alone found"),
+        "reattack/crosses": optional(
+            _ALONG, "1", "1 where each of what the attack alone found is the better one on its side", dtype="uint8"
+        ),
+        "reattack/verdict": Array(
+            _ALONG,
+            "uint8",
+            "code",
+            "what the example's loss does between w - h v and w + h v",
+            required=False,
+            codes={0: "perturbation still", 1: "kink", 2: "moves smoothly", 3: "too few steps"},
+        ),
     },
     attributes={
         **COMMON,
