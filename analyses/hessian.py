@@ -42,7 +42,7 @@ from landscape.objective import Objective
 from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
 from landscape.streams import stream_key
-from landscape.training.accuracy import Outcome, collapsed
+from landscape.training.accuracy import collapsed_on
 
 Progress = Callable[[str, int, int], None]
 DEFAULT_TOP = 20  # or all of them, in a smaller block
@@ -252,7 +252,7 @@ def hessian(
             "classes": data.classes,
             "clean_loss": float(clean_losses.double().mean()),
             "clean_error_rate": error_rate(clean, examples.labels),
-            "collapsed": _collapsed(clean, clean_losses, examples.labels),
+            "collapsed": collapsed_on(clean, clean_losses, examples.labels),
             **numbers,
             "wall_seconds": time.perf_counter() - began,
         },
@@ -279,9 +279,3 @@ def _resolve_which(method: str, which: str | None) -> str:
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
-
-
-def _collapsed(outputs: torch.Tensor, losses: torch.Tensor, labels: torch.Tensor) -> bool | None:
-    if outputs.dim() != 2 or labels.dim() != 1:
-        return None
-    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), labels))

@@ -37,6 +37,7 @@ _NAMES = {
     "doctor": "checkup",
     "evaluate": "analyses.evaluate",
     "hessian": "analyses.hessian",
+    "is_constant": "training.accuracy",
     "linear_theory": "analyses.theory",
     "load": "results",
     "load_data": "data",
@@ -67,6 +68,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "hessian",
+    "is_constant",
     "linear_theory",
     "load",
     "load_data",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from .rechecks import recheck
     from .results import Result
     from .results import read_result as load
+    from .training.accuracy import is_constant
     from .training.recipe import Recipe
     from .training.trainer import train
 

@@ -1,8 +1,9 @@
 """Adversarial training where it can be solved: the logistic loss of one number, and the linear model; no torch."""
 
 from . import one_dimensional
-from .bounds import Constants, linear_constants
+from .bounds import Constants, linear_constants, softplus_constants
 from .linear import in_invariant_set, in_version_space, is_constant, loss_bounds, version_slack
+from .multiclass import MulticlassOptimum, multiclass_optimum
 from .optimum import Optimum, robust_optimum
 from .phases import REGIMES, PhaseDiagram, Regime, Thresholds, find_thresholds, phase_diagram
 from .separation import Separation, gamma_star, gamma_star_box
@@ -11,6 +12,7 @@ from .thresholds import constant_loss, eps_bar, eps_bar_bias, eps_bar_box
 __all__ = [
     "REGIMES",
     "Constants",
+    "MulticlassOptimum",
     "Optimum",
     "PhaseDiagram",
     "Regime",
@@ -28,8 +30,10 @@ __all__ = [
     "is_constant",
     "linear_constants",
     "loss_bounds",
+    "multiclass_optimum",
     "one_dimensional",
     "phase_diagram",
     "robust_optimum",
+    "softplus_constants",
     "version_slack",
 ]

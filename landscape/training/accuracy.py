@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from ..attacks import PGD
 from ..borrow import evaluating, full_precision
-from ..data import ImageData, select, to_unit
+from ..data import ImageData, as_data, select, to_unit
 from ..losses import cross_entropy
 from ..objective import Objective
 from ..streams import example_streams
@@ -104,9 +105,24 @@ def constant_on(objective: Objective) -> bool | None:
     if objective.labels.dim() != 1:
         return None
     outputs, losses = objective.outputs()
-    if outputs.dim() != 2:
+    return collapsed_on(outputs, losses, objective.labels)
+
+
+def collapsed_on(outputs: Tensor, losses: Tensor, labels: Tensor) -> bool | None:
+    """Return `collapsed` of a net's outputs (n, K) and losses (n,) on clean examples; None where it has no meaning."""
+    if outputs.dim() != 2 or labels.dim() != 1:
         return None
-    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), objective.labels.cpu()))
+    return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), labels.cpu()))
+
+
+def is_constant(model: nn.Module, data: Any, *, n: int | None = None, seed: int = 0) -> bool:
+    """Tell whether a net is a constant classifier on n clean examples (None: all): the rule of `collapsed`.
+
+    It is what adversarial training of a net ends in where eps is too large for its width: the one rule by which
+    training, every result file and every figure judge. `data` is as for `landscape.hessian`. Labels of a single class
+    tell nothing, and the answer is no. The linear model's own is `landscape.theory.is_constant`, of its weights.
+    """
+    return collapsed(judge(model, as_data(data), n=n, seed=seed, device=next(model.parameters()).device))
 
 
 def _starts(seed: int, indices: np.ndarray, restart: int) -> list[np.random.Generator]:

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+import landscape
 from landscape.attacks import PGD, LinfBall
 from landscape.data import ImageData
 from landscape.streams import stream
 from landscape.training import Outcome, collapsed, evaluate_error, judge
+from landscape.training.accuracy import is_constant
 
 
 def toy(n=31):
@@ -78,6 +80,18 @@ ENTROPY = -(0.5 * np.log(0.5) + np.log(1 / 6) / 6 + np.log(1 / 3) / 3)
 def test_a_constant_classifier_is_recognised(predictions, loss, expected):
     outcome = Outcome(torch.full((6,), loss, dtype=torch.float64), torch.tensor(predictions), LABELS)
     assert collapsed(outcome) is expected
+
+
+def test_a_net_is_judged_by_that_rule_whatever_holds_its_data() -> None:
+    images, labels = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+    dead = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    torch.nn.init.zeros_(dead[1].weight)
+    torch.nn.init.zeros_(dead[1].bias)
+    assert is_constant(dead, (images, labels))
+    alive = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    alive[1].weight.data.copy_(5 * torch.stack([images[labels == k].mean(0).flatten() for k in range(3)]))
+    assert not is_constant(alive, (images, labels), n=6)
+    assert alive.training and landscape.is_constant is is_constant
 
 
 def test_labels_of_one_class_accuse_nobody():
