@@ -2,7 +2,7 @@
 
 from . import one_dimensional
 from .bounds import Constants, linear_constants, softplus_constants
-from .linear import in_invariant_set, in_version_space, is_constant, loss_bounds, version_slack
+from .linear import in_invariant_set, in_version_space, is_constant, loss_bounds, slope_jumps, version_slack
 from .multiclass import MulticlassOptimum, multiclass_optimum
 from .optimum import Optimum, robust_optimum
 from .phases import REGIMES, PhaseDiagram, Regime, Thresholds, find_thresholds, phase_diagram
@@ -34,6 +34,7 @@ __all__ = [
     "one_dimensional",
     "phase_diagram",
     "robust_optimum",
+    "slope_jumps",
     "softplus_constants",
     "version_slack",
 ]

@@ -27,6 +27,16 @@ class Constants:
         """Return the most that the gradient of L_eps can differ (l2); the second term stays where the distance is 0."""
         return self.theta_theta * distance + 2 * eps * self.theta_x
 
+    def stalling_gradient(self, eps: float, step: float) -> float:
+        """Return the gradient norm up to which a step of gradient descent need not lower L_eps; 0 without an adversary.
+
+        By (3) a step of size `step` along -g changes L_eps by at most step |g| (2 eps L_tx - (1 - step L_tt / 2) |g|).
+        Raises UsageError for a step that lowers nothing for sure, 2 / L_tt and beyond.
+        """
+        if not 0 < step * self.theta_theta < 2:
+            raise UsageError(f"step = {step}; wanted one between 0 and 2 / L_tt = {2 / self.theta_theta:g}")
+        return 2 * eps * self.theta_x / (1 - step * self.theta_theta / 2)
+
 
 def linear_constants(inputs: Any, labels: Any, eps: float, *, radius: float, box: bool = False) -> Constants:
     """Return constants for log(1 + exp(-s (u'x + b))) in theta = (u, b), for attacked inputs and ||u||_1 <= `radius`.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from ..errors import UsageError
+from .examples import as_two_classes
 
 
 def version_slack(W: Any, inputs: Any, labels: Any, eps: float) -> float:
@@ -36,6 +37,20 @@ def in_invariant_set(W: Any, inputs: Any, labels: Any, eps: float) -> bool:
     W, rows, numbers = _checked(W, inputs, labels)
     v = (W.sum(1, keepdims=True) - W.shape[1] * W).T[numbers]
     return bool(abs(np.einsum("nd,nd->", v, rows)) <= eps * np.abs(v).sum())
+
+
+def slope_jumps(u: Any, inputs: Any, labels: Any, eps: float) -> np.ndarray:
+    """Return by how much the slope of L_eps rises over each coordinate hyperplane u_d = 0 that u (D,) lies on, (D,).
+
+    Of two classes, u = w_2 - w_1: g_eps = log(1 + exp(-s u'x + eps ||u||_1)) has its kinks there and nowhere else, each
+    2 eps sigma(-s u'x + eps ||u||_1); in the mean over examples. 0 for the coordinates of u that are not 0.
+    """
+    rows, signs = as_two_classes(inputs, labels)
+    u = np.asarray(u, float)
+    if u.shape != rows.shape[1:]:
+        raise UsageError(f"u has shape {u.shape}; wanted ({rows.shape[1]},), a weight for each pixel")
+    weight = expit(-signs * (rows @ u) + eps * np.abs(u).sum()).mean()
+    return np.where(u == 0, 2 * eps * weight, 0.0)
 
 
 def is_constant(W: Any, *, tol: float = 1e-6) -> bool:

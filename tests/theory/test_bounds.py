@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
 from landscape.errors import UsageError
-from landscape.theory import Constants, softplus_constants
+from landscape.theory import Constants, one_dimensional, softplus_constants
 from tests.theory.oracle import problem
 
 HIDDEN, PIXELS, CLASSES = 3, 2, 3
@@ -102,6 +102,23 @@ def test_the_constants_bound_the_derivatives_and_are_within_reach_of_them(beta: 
             assert all(f <= b * (1 + 1e-12) for f, b in zip(found, allowed, strict=True))
             closest = np.maximum(closest, np.array(found) / allowed)
     assert (closest > [0.4, 0.05, 0.05]).all()
+
+
+def test_gradient_descent_stalls_below_that_norm_only() -> None:
+    """On fig. 1 with eps 1.2, whose minimum is a kink: wherever a step does not lower the loss, the slope is small."""
+    constants = Constants(theta=2.2, theta_theta=2.2**2 / 4, theta_x=1.09985)  # |x + delta| <= 2.2; paper.md 1.3's L_tx
+    eps, stalled = 1.2, 0
+    for step in (0.1, 0.5, 1.0):
+        level = constants.stalling_gradient(eps, step)
+        for theta in np.linspace(-2, 2, 400):
+            slope = one_dimensional.slopes(theta, eps=eps)[1]
+            if one_dimensional.loss(theta - step * slope, eps=eps) >= one_dimensional.loss(theta, eps=eps):
+                assert abs(slope) <= level
+                stalled += 1
+    assert stalled > 10
+    assert constants.stalling_gradient(0.0, 0.1) == 0
+    with pytest.raises(UsageError, match="step = 2.0; wanted one between 0 and 2 / L_tt = 1.65289"):
+        constants.stalling_gradient(eps, 2.0)
 
 
 def test_without_an_adversary_there_is_no_second_term_and_sizes_have_to_be_positive() -> None:

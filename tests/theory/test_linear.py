@@ -12,6 +12,7 @@ from landscape.theory import (
     is_constant,
     linear_constants,
     loss_bounds,
+    slope_jumps,
     version_slack,
 )
 from tests.theory.oracle import losses, problem, vertices
@@ -84,6 +85,26 @@ def test_loss_bounds_hold_every_vertex_between_them_and_close_for_two_classes(cl
         assert (worst <= upper + 1e-12).all()
         if classes == 2 or eps == 0:
             np.testing.assert_allclose(lower, upper, atol=1e-12)
+
+
+def test_two_classes_have_kinks_on_the_coordinate_hyperplanes_alone() -> None:
+    """One-sided differences of the exact loss: the slope jumps by 2 eps sigma where u_d = 0, and nowhere else."""
+    rng = np.random.default_rng(4)
+    inputs, labels = problem(2, pixels=4)
+    u, h = rng.normal(size=4), 1e-6
+    u[[1, 3]] = 0
+
+    def mean(point: np.ndarray) -> float:
+        W = np.stack([-point, point], axis=1) / 2
+        return float(loss_bounds(W, inputs, labels, 0.2)[0].mean())
+
+    jumps = slope_jumps(u, inputs, labels, 0.2)
+    for d, axis in enumerate(np.eye(4)):
+        measured = (mean(u + h * axis) - 2 * mean(u) + mean(u - h * axis)) / h
+        assert measured == pytest.approx(jumps[d], abs=1e-4)
+    assert (jumps[[1, 3]] > 0.1).all() and not jumps[[0, 2]].any()
+    with pytest.raises(UsageError, match=r"u has shape \(3,\); wanted \(4,\)"):
+        slope_jumps(u[:3], inputs, labels, 0.2)
 
 
 @pytest.mark.parametrize("box", [False, True])
