@@ -33,7 +33,10 @@ def figure_hessian(results: Sequence[Result], *, width: float | None = None) -> 
         return figure_spectrum(results, width=width or style.SINGLE)
     width = width or style.DOUBLE
     alone = told[0] if len(told) == 1 else None
-    panels: list[Callable[[Axes], None]] = [lambda ax: draw_spectrum(ax, results)]
+    panels: list[Callable[[Axes], None]] = []
+    spectral = bool(told) or any(result.arrays["eigenvalues"].size > 1 for result in results)
+    if spectral:  # one eigenvalue is no spectrum
+        panels.append(lambda ax: draw_spectrum(ax, results))
     if dense := any(map(has_density, results)):
         panels.append(lambda ax: draw_density(ax, results))
     if alone:
@@ -50,7 +53,8 @@ def figure_hessian(results: Sequence[Result], *, width: float | None = None) -> 
     strip = width / side + 0.3
     with style.paper_style():
         figure = style.new_figure(width)
-        note = f"{footnote(results)}. {errors_note(results)}" + (f" {density_note(results)}" if dense else "")
+        note = f"{footnote(results)}." + (f" {errors_note(results)}" if spectral else "")
+        note += f" {density_note(results)}" if dense else ""
         if kinked:
             note += f" {kinks_note()}"
         if alone:

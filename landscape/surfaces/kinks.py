@@ -16,8 +16,8 @@ from ..borrow import Network, evaluating, full_precision
 from ..errors import LandscapeError, UsageError
 from ..losses import per_example
 from ..objective import Batch, Objective
+from ..replica import Replica
 from ..results.kinks import differences, judge
-from .replica import Replica
 
 FINER = (1 / 2, 1 / 4, 1 / 8, 1 / 16)  # of the attack's step: the ascents that settle what it found
 _STEPS = 3  # of each of these
