@@ -112,15 +112,19 @@ def compose(
     most = 4 if width >= DOUBLE else 2
     columns = min(most, len(groups))
     blocks = math.ceil(len(groups) / columns)
-    below = _panels_below(groups, planes, eps, split, colours)
-    across = min(len(below), most)
-    feet = math.ceil(len(below) / across)
+    summaries, maps = _summaries(groups, eps, split, colours), _maps(planes, eps)
+    # A plane or two stand beside the barriers where there is room; more have rows of their own, and are larger.
+    together = len(summaries) + len(maps) <= most
+    rows = [[*summaries, *maps]] if together else [summaries, maps]
+    across = [min(len(row), most if row[0] in summaries else max(1, most // 2)) for row in rows]
+    feet = [math.ceil(len(row) / count) for row, count in zip(rows, across, strict=True)]
     entries = way_handles(shown, colours, deployed=False)
-    heights = [0.2 * math.ceil(len(entries) / (2 * most)), 3.0 * blocks, 1.8 * feet]
+    heights = [0.2 * math.ceil(len(entries) / (2 * most)), 3.0 * blocks]
+    heights += [1.8 * count if row[0] in summaries else 2.4 * count for row, count in zip(rows, feet, strict=True)]
     letters = iter("abcdefghijklmnopqr")
     with style.paper_style():
         figure = style.new_figure(width)
-        parts: Any = figure.subfigures(3, 1, height_ratios=heights)
+        parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
         parts[0].legend(handles=entries, loc="center", ncols=2 * most, handlelength=1.6, columnspacing=1.2, fontsize=6)
         axes = parts[1].subplots(2 * blocks, columns, squeeze=False, height_ratios=[1.3, 1] * blocks)
         losses, errors = (list(axes[first::2].ravel()) for first in (0, 1))
@@ -133,12 +137,13 @@ def compose(
             pair[0].tick_params(labelbottom=False)
             pair[1].set_xlabel("t")
         _share(losses[: len(groups)], errors[: len(groups)], groups, eps, split, columns)
-        for number, ax in enumerate(parts[2].subplots(feet, across, squeeze=False).ravel()):
-            ax.set_visible(number < len(below))
-            if number < len(below):
-                title, paint = below[number]
-                ax.set_title(f"{next(letters)}  {title}", fontsize=7, loc="left")
-                paint(ax)
+        for part, row, high, wide in zip(parts[2:], rows, feet, across, strict=True):
+            for number, ax in enumerate(part.subplots(high, wide, squeeze=False).ravel()):
+                ax.set_visible(number < len(row))
+                if number < len(row):
+                    title, paint = row[number]
+                    ax.set_title(f"{next(letters)}  {title}", fontsize=7, loc="left")
+                    paint(ax)
         surfaces = [surface for surface, _ in planes]
         warned = [f"! plane: {clause}" for surface in surfaces for clause in caveats(surface)]
         note = " ".join([_note(groups, split), *(f"Plane: {footnote([surface])}." for surface in surfaces)])
@@ -167,25 +172,32 @@ def main(files: tuple[Path, ...], out: Path, eps: str | None, split: str | None,
     run("figC_connectivity.py", KIND, drawn)
 
 
-def _panels_below(
-    groups: Sequence[Group],
-    planes: Sequence[Plane],
-    eps: float | None,
-    split: str | None,
-    colours: dict[float, style.Colour],
-) -> list[tuple[str, Callable[[Axes], None]]]:
-    """Return the panels under the curves: what each is called, and what draws it."""
+Panel = tuple[str, Callable[[Axes], None]]  # what it is called, and what draws it
+
+
+def _summaries(
+    groups: Sequence[Group], eps: float | None, split: str | None, colours: dict[float, style.Colour]
+) -> list[Panel]:
+    """Return the panels of barriers under the curves."""
     asked: Any = {"eps": eps, "split": split, "colours": colours}
-    found: list[tuple[str, Callable[[Axes], None]]] = [
+    found: list[Panel] = [
         ("barriers", lambda ax: draw_pair_barriers(ax, groups, **asked)),
         ("relative to the ends", lambda ax: draw_pair_barriers(ax, groups, relative=True, **asked)),
     ]
     if any(len({budget_of(result)[0] for result in group.budgets}) > 1 for group in groups):
         found.append(("with more training", lambda ax: draw_budgets(ax, groups, **asked)))
-    for surface, result in planes:
-        shown = _attacked(panel_of(surface, eps).eps)
-        found.append((f"a plane, {shown}", partial(_paint_plane, surface=surface, result=result, eps=eps)))
     return found
+
+
+def _maps(planes: Sequence[Plane], eps: float | None) -> list[Panel]:
+    """Return the panels of the planes through pairs and their curves."""
+    return [
+        (
+            f"a plane, {_attacked(panel_of(surface, eps).eps)}",
+            partial(_paint_plane, surface=surface, result=result, eps=eps),
+        )
+        for surface, result in planes
+    ]
 
 
 def _paint_plane(ax: Axes, surface: Result, result: Result, eps: float | None) -> None:
