@@ -132,6 +132,12 @@ class Origin:
             spec = str(next((place for place in self._around(parsed.head) if place.is_file()), spec))
         return load_data(spec, split=split, data_dir=self.given.data_dir)
 
+    def net_of(self, checkpoint: Checkpoint, images: ImageData) -> nn.Module:
+        """Return the net of another checkpoint of the same spec, in eval mode on the device."""
+        given = self.given.model if isinstance(self.given.model, str) else None
+        specs = _several(self.attrs.get("model"))
+        return self._built(checkpoint, given, specs[0], images).eval().to(self.given.device)
+
     def _built(self, checkpoint: Checkpoint, model: str | None, spec: str, images: ImageData) -> nn.Module:
         if model is None and checkpoint.model is None:
             model = spec

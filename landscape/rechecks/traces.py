@@ -13,7 +13,7 @@ from torch import nn
 
 from landscape.analyses.traces import MEASURED, measure_row
 
-from ..checkpoint import Checkpoint, read_checkpoint, rebuild
+from ..checkpoint import Checkpoint, read_checkpoint
 from ..errors import CheckpointError, ResultError
 from ..params import ParameterSpace
 from ..training.recipe import Recipe
@@ -108,14 +108,9 @@ def _of_batches(case: Case) -> Iterator[Unit]:
 def _replay(
     case: Case, first: Checkpoint, at: Checkpoint, data: Any, recipe: Recipe, epoch: int, where: str
 ) -> Callable[[Nets], dict[Key, float]]:
-    def net_of(checkpoint: Checkpoint) -> nn.Module:
-        given = case.origin.given
-        model = given.model if isinstance(given.model, str) else None
-        return rebuild(checkpoint, model=model, input=data.shape, classes=data.classes)[0].to(given.device)
-
     def measure(nets: Nets) -> dict[Key, float]:
         # The file's nets are the last one's; a nudge of them stands for a nudge of the one of this row.
-        net, start, last = net_of(at), net_of(first), net_of_last
+        net, start = (case.origin.net_of(one, data) for one in (at, first))
         space = ParameterSpace(net)
         w = space.point(net)
         shift = space.point(nets[0]) - space.point(last)
@@ -129,7 +124,7 @@ def _replay(
         found = {name: float(values[0]) for name, values in recorder.arrays().items()}
         return {(name, where): found[name] for name in _OF_BATCH} | {("distance_from_init", where): distance}
 
-    net_of_last = copy.deepcopy(case.nets[0])
+    last = copy.deepcopy(case.nets[0])
     return measure
 
 
