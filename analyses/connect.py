@@ -83,9 +83,9 @@ def connect(
     began = time.perf_counter()
     attacks = _ladder(attack, norm, eps)
     seed = read_integer("seed", seed, least=0)
-    data = as_data(data)
-    learnt = data if train_on is None else as_data(train_on)
-    splits = [data] if other is None else [data, as_data(other)]
+    data = as_data(data, targets=loss is not cross_entropy)
+    learnt = data if train_on is None else as_data(train_on, targets=loss is not cross_entropy)
+    splits = [data] if other is None else [data, as_data(other, targets=loss is not cross_entropy)]
     t = places_along(points)
     line = line_between(model_a, model_b)
     for split, model in itertools.product(splits, (model_a, model_b)):
@@ -96,7 +96,7 @@ def connect(
     way = start_of(line, curve, interior_points) if control_points is None else _through(line, curve, control_points)
     steps = trained = 0
     if control_points is None and way.interior and epochs != 0:
-        done = train_curve(model_a, way, learnt, recipe, progress=progress)
+        done = train_curve(model_a, way, learnt, recipe, loss=loss, progress=progress)
         way, steps, trained = done.curve, done.steps, recipe.epochs
     along = lay_out(
         (model_a, model_b),

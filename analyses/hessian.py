@@ -119,7 +119,7 @@ def hessian(
     if reattacks and eps == 0:
         raise UsageError("at eps 0 there is no adversary to attack anew; give --eps, or --adversary frozen")
     h = read_steps(h) if reattacks else ()
-    data = as_data(data)
+    data = as_data(data, targets=loss is not cross_entropy)
     examples = select(data, n_examples, seed=seed)
     sizes = check_sizes(sizes, len(examples))
     check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)

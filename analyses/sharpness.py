@@ -79,7 +79,7 @@ def sharpness(
     probes, seed = read_integer("probes", probes, least=2), read_integer("seed", seed, least=0)
     tol = read_positive("tol", tol, such_as="1e-3")
     attacks = read_ladder(attack, norm, eps)
-    data = as_data(data)
+    data = as_data(data, targets=loss is not cross_entropy)
     examples = select(data, n_examples, seed=seed)
     check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
 

@@ -242,7 +242,7 @@ def prepare(
         raise UsageError(f"adversary {adversary!r} is unknown; {nearest(adversary, ADVERSARIES)}")
     if cap is not None and not cap > 0:
         raise UsageError(f"cap = {cap}; wanted a positive loss in nats, such as 10")
-    data = as_data(data)
+    data = as_data(data, targets=loss is not cross_entropy)
     examples = select(data, n_examples, seed=seed)
     check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
     objective = Objective(
@@ -258,7 +258,7 @@ def prepare(
     statistics = recalibration(
         objective,
         batchnorm,
-        None if recalibrate_on is None else as_data(recalibrate_on),
+        None if recalibrate_on is None else as_data(recalibrate_on, targets=loss is not cross_entropy),
         attacks[-1] if recalibration_eps is None else read_attack(attacks[-1], None, recalibration_eps),
     )
     found = _directions(directions, objective, data, attacks[-1], n_examples, seed, loss, progress)

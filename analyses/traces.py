@@ -17,7 +17,7 @@ from landscape.borrow import evaluating, full_precision, twice_differentiable
 from landscape.data import Examples, as_data, select
 from landscape.errors import LandscapeError, UsageError
 from landscape.geometry import batchnorm_policy
-from landscape.losses import per_example
+from landscape.losses import Loss, cross_entropy, per_example
 from landscape.objective import Batch, Objective
 from landscape.params import ParameterSpace
 from landscape.results import Result, Snapshot, provenance
@@ -42,6 +42,7 @@ def traces(
     n_examples: int | str | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    loss: Loss = cross_entropy,
     provenance_of: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     snapshot: Snapshot | None = None,
@@ -61,11 +62,11 @@ def traces(
         raise UsageError("no net came; give one or more, the first of the run first")
     seed = read_integer("seed", seed, least=0)
     attacks = read_ladder(attack, norm, eps)
-    data = as_data(data)
+    data = as_data(data, targets=loss is not cross_entropy)
     examples = select(data, n_examples, seed=seed)
     for model in models:
         check_model(model)
-        check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1)
+        check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
     spaces = [ParameterSpace(model) for model in models]
     if any((space.names, space.shapes) != (spaces[0].names, spaces[0].shapes) for space in spaces):
         raise UsageError("the nets have different parameters; give the checkpoints of one run")
@@ -81,7 +82,7 @@ def traces(
         if progress is not None:
             progress("checkpoints", number, total)
         model, pgd = models[number // len(attacks)], attacks[number % len(attacks)]
-        rows.append(measure_row(model, examples, pgd, start, seed, batch_size))
+        rows.append(measure_row(model, examples, pgd, start, seed, batch_size, loss))
         if snapshot is not None:
             snapshot.offer(lambda: {"rows": np.array(rows)})
     if progress is not None:
@@ -123,7 +124,13 @@ def traces(
 
 
 def measure_row(
-    model: nn.Module, examples: Examples, pgd: PGD, start: Tensor, seed: int, batch_size: int | None
+    model: nn.Module,
+    examples: Examples,
+    pgd: PGD,
+    start: Tensor,
+    seed: int,
+    batch_size: int | None,
+    loss: Loss = cross_entropy,
 ) -> list[float]:
     """Return the columns MEASURED of one net at one radius."""
     objective = Objective(
@@ -131,6 +138,7 @@ def measure_row(
         examples.images,
         examples.labels,
         attack=pgd,
+        loss=loss,
         batch_size=batch_size,
         seed=seed,
         indices=examples.indices,
@@ -141,7 +149,8 @@ def measure_row(
     if not bool(torch.isfinite(losses).all()):
         bad = int((~torch.isfinite(losses)).sum())
         raise LandscapeError(f"the loss is not finite on {bad} of {len(losses)} examples; check the net")
-    wrong = (outputs.argmax(1).cpu() != examples.labels).double()
+    judged = outputs.dim() == 2 and not examples.labels.is_floating_point()
+    wrong = (outputs.argmax(1).cpu() != examples.labels).double() if judged else losses.double().cpu() * math.nan
     halves = _half_gradients(frozen, w)
     gradient = sum(halves[1:], halves[0]) / frozen.n
     norm = float(gradient.norm())
@@ -168,7 +177,9 @@ def _half_gradients(frozen: Objective, w: Tensor) -> list[Tensor]:
     for part in (slice(0, first), slice(first, frozen.n)):
         if part.start == part.stop:
             continue
-        half = Objective(frozen.model, frozen.images[part], frozen.labels[part], batch_size=frozen.batch_size)
+        half = Objective(
+            frozen.model, frozen.images[part], frozen.labels[part], loss=frozen.loss, batch_size=frozen.batch_size
+        )
 
         def share(batch: Batch, half: Objective = half) -> Tensor:
             _, gradients = half.first_backward(w, batch, create_graph=False)

@@ -171,7 +171,8 @@ def check_outputs(
     shown = f"{'x'.join(map(str, images.shape[1:]))} images in {classes} classes"
     try:
         with torch.no_grad(), evaluating(model):
-            outputs = model(to_unit(images[:1], device=first.device, dtype=first.dtype))
+            one = to_unit(images[:1], device=first.device, dtype=first.dtype)
+            outputs, again = model(one), model(one)
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -184,6 +185,13 @@ def check_outputs(
             f"{name} gives a {type(outputs).__name__} for one image; wanted one tensor: "
             "wrap the net in a module that returns its scores alone"
         )
+    if isinstance(again, Tensor) and outputs.shape == again.shape:
+        apart = float((outputs - again).abs().max()) if outputs.numel() else 0.0
+        if apart > _SAME * float(outputs.abs().max()):
+            raise UsageError(
+                f"{name} gives another output at each call; look for dropout, or other randomness, that eval mode "
+                "leaves on (F.dropout(x, training=self.training))"
+            )
     shape = tuple(outputs.shape)
     if loss is cross_entropy and (len(shape) != 2 or shape[0] != 1 or shape[1] < classes):
         raise UsageError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import platform
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,10 +21,13 @@ from torch import Tensor, nn
 from . import __version__
 from .errors import CheckpointError, UsageError
 from .files import atomic_path
-from .models import ARCHITECTURES, build_model, model_shape
+from .foreign import Normalisation, find_weights
+from .models import ARCHITECTURES, build_model, model_shape, normalisation_of, normalise_inside
+from .published import claims_of, infer_architecture
 from .safe_load import check_plain, check_tensors, load_untrusted, show
 from .shipped import resolve_checkpoint, shipped_names
 from .spec import parse_spec
+from .units import format_eps
 
 __all__ = [
     "Checkpoint",
@@ -34,18 +39,21 @@ __all__ = [
     "shipped_names",
 ]
 
+_log = logging.getLogger(__name__)
+
 FORMAT = "landscape-checkpoint/1"
 _METADATA_KEY = "landscape"  # a single key: safetensors writes several in random order, and bytes would differ
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A checkpoint as read: tensors by name on the CPU (float32 or float64, finite), and how they came about.
 
-    `model` and `data` are specs, None for a bare state dict of other people's; `training` is empty there. `points`
-    (m, P) are the interior control points of a curve, where the net is one of them.
+    `model` and `data` are specs, and `training` the settings; of other people's weights they are what shapes and a
+    published name tell, else None and empty. `points` (m, P) are the interior control points of a curve, where the net
+    is one of them. `namings` are the tensors under the names that wrappers gave them, `normalisation` what the net is
+    to do to images in [0, 1] first, `input` the image shape (C, H, W) that was inferred, `notes` what was chosen, and
+    `key` which of several nets was asked for.
     """
 
     state_dict: dict[str, Tensor]
@@ -57,6 +65,11 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     points: Tensor | None = None
+    namings: tuple[dict[str, Tensor], ...] = ()
+    normalisation: Normalisation | None = None
+    input: tuple[int, int, int] | None = None
+    notes: tuple[str, ...] = ()
+    key: str | None = None
 
 
 def save_checkpoint(
@@ -102,17 +115,21 @@ def save_checkpoint(
     if points is not None and _is_safetensors(path):
         raise UsageError(f"{path} has no place for control points; name a .pt file")
     kept = {} if points is None else {"points": points.detach().cpu().clone()}
+    inside = normalisation_of(model)
+    if inside is not None:
+        header["normalisation"] = [part.flatten().tolist() for part in inside]
     content = _safetensors_bytes(tensors, header) if _is_safetensors(path) else _torch_bytes(tensors, header | kept)
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
     return path
 
 
-def read_checkpoint(source: str | Path) -> Checkpoint:
+def read_checkpoint(source: str | Path, *, key: str | None = None) -> Checkpoint:
     """Read a checkpoint (path, or shipped name such as digits/eps0.1) without running anything that is in it.
 
-    Takes our own .pt and .safetensors, and other people's bare or wrapped state dicts. Raises CheckpointError, in one
-    sentence, for a file that is missing, damaged, unsafe, or holds weights that are not finite.
+    Takes our own .pt and .safetensors, and other people's state dicts wherever they lie in the file; `key` says which
+    of several ("state_dict_ema"). Raises CheckpointError, in one sentence, for a file that is missing, damaged, unsafe,
+    or holds weights that are not finite; UsageError for a key that names none.
     """
     path = resolve_checkpoint(source)
     try:
@@ -132,27 +149,84 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
         weights = loaded.get("state_dict")
         points = loaded.get("points")
     else:
-        return Checkpoint(_foreign_weights(path, loaded), path, name, sha256)
+        return _foreign(path, name, sha256, loaded, key)
     if not header:
-        return Checkpoint(_foreign_weights(path, weights), path, name, sha256)
+        return _foreign(path, name, sha256, weights, key)
+    if key is not None:
+        raise UsageError(f"{path} is a checkpoint of landscape's own and holds one net; leave --key {key} out")
     _check_header(path, header)
     if not isinstance(weights, dict):
         raise CheckpointError(f"{path} holds no state dict under 'state_dict'; copy or download it again")
     known = {key: header[key] for key in ("model", "data", "training", "versions") if key in header}
     if points is not None:
         points = check_tensors(path, {"points": points})["points"]
-    return Checkpoint(check_tensors(path, weights), path, name, sha256, **known, points=points)
+    inside = _normalisation(path, header.get("normalisation"))
+    return Checkpoint(
+        check_tensors(path, weights), path, name, sha256, **known, points=points, normalisation=inside
+    )
+
+
+def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -> Checkpoint:
+    """Return other people's weights with what can be told of them."""
+    found = find_weights(path, loaded, key=key)
+    weights, notes = found.state_dict, list(found.notes)
+    inferred = infer_architecture(weights)
+    if inferred is not None and inferred[1]:
+        weights = {inferred[1].get(old, old): value for old, value in weights.items()}
+    training, data = claims_of(path)
+    if inferred is not None:
+        notes.append(f"{inferred[0].words} by its names and shapes")
+    if training:
+        told = ", ".join(f"{word} {_told(word, value)}" for word, value in training.items())
+        notes.append(f"{told}, trained on {data}, by the file's name")
+    return Checkpoint(
+        weights,
+        path,
+        name,
+        sha256,
+        model=None if inferred is None else inferred[0].spec,
+        data=data,
+        training=training,
+        namings=(*found.namings, weights),
+        normalisation=found.normalisation,
+        input=None if inferred is None else inferred[0].input,
+        notes=tuple(notes),
+        key=key,
+    )
+
+
+def _told(word: str, value: Any) -> str:
+    if isinstance(value, float):
+        return format_eps(value) if word.startswith("eps") else f"{value:g}"
+    return str(value)
+
+
+def _normalisation(path: Path, told: Any) -> Normalisation | None:
+    """Return the normalisation that a checkpoint of our own tells of, as [mean, std] by channel."""
+    if told is None:
+        return None
+    try:
+        mean, std = (torch.tensor(part, dtype=torch.float32).reshape(-1, 1, 1) for part in told)
+        if mean.shape == std.shape and len(mean) in (1, 3) and bool(((std > 0) & mean.isfinite()).all()):
+            return Normalisation(mean, std)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise CheckpointError(f"{path} holds a normalisation that is none; copy or download it again")
 
 
 def load_model(
     source: str | Path | Checkpoint,
     *,
     model: str | None = None,
+    key: str | None = None,
     input: tuple[int, int, int] | None = None,
     classes: int | None = None,
 ) -> nn.Module:
-    """Rebuild the net of a checkpoint with its weights, in eval mode on the CPU; see `rebuild`."""
-    return rebuild(source, model=model, input=input, classes=classes)[0]
+    """Rebuild the net of a checkpoint with its weights, in eval mode on the CPU; see `read_checkpoint`, `rebuild`."""
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source, key=key)
+    for note in checkpoint.notes:
+        _log.info("%s: %s", checkpoint.path, note)
+    return rebuild(checkpoint, model=model, input=input, classes=classes)[0]
 
 
 def rebuild(
@@ -183,19 +257,43 @@ def rebuild(
         if model is not None:
             raise
         raise CheckpointError(f"{checkpoint.path} names a net that cannot be built: {error}") from error
-    _check_fit(checkpoint, net, resolved)
+    weights = _naming_for(checkpoint, net)
+    _check_fit(checkpoint.path, weights, net, resolved)
     if not _keeps_types(net):
-        wide = any(value.dtype == torch.float64 for value in checkpoint.state_dict.values())
+        wide = any(value.dtype == torch.float64 for value in weights.values())
         net.to(torch.float64 if wide else torch.float32)
     if named:
         net.to_empty(device="cpu")
     try:
-        net.load_state_dict(checkpoint.state_dict, strict=True)
+        net.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         raise CheckpointError(
             f"{checkpoint.path} does not load into {resolved}: {' '.join(str(error).split())}"
         ) from error
+    own = checkpoint.normalisation
+    if own is not None and not any(value is own.source for value in weights.values()):
+        net = normalise_inside(net, own.mean.to(_dtype(net)), own.std.to(_dtype(net)))
     return net.eval(), resolved
+
+
+def _naming_for(checkpoint: Checkpoint, net: nn.Module) -> dict[str, Tensor]:
+    """Return the weights under the names that the net has, as far as wrappers can tell; counters may be missing.
+
+    What was taken off first goes back on where the net has it: a prefix, or a normalisation of its own.
+    """
+    wanted = net.state_dict()
+    for naming in checkpoint.namings:
+        filled = dict(naming)
+        for name, value in wanted.items():
+            if name.endswith("num_batches_tracked") and name not in filled:
+                filled[name] = torch.zeros((), dtype=value.dtype)  # older than torch 0.4.1
+        extra = [name for name in filled if name not in wanted]
+        # AWP's wide nets hold their first block a second time.
+        if extra and all(re.match(r"(.*\.)?sub_block\d*\.", name) for name in extra):
+            filled = {name: value for name, value in filled.items() if name in wanted}
+        if filled.keys() == wanted.keys():
+            return filled
+    return checkpoint.state_dict
 
 
 def _keeps_types(net: nn.Module) -> bool:
@@ -228,13 +326,19 @@ def _shape_for(checkpoint: Checkpoint, spec: str) -> dict[str, Any]:
     stored = model_shape(checkpoint.model) if checkpoint.model is not None else None
     if stored is not None:
         return {"input": stored[0], "classes": stored[1]}
+    if checkpoint.input is not None and parse_spec(spec).head == parse_spec(checkpoint.model or "").head:
+        return {"input": checkpoint.input}
     architecture = ARCHITECTURES.get(parse_spec(spec).head)
     published = architecture.published_input if architecture is not None else None
     return {"input": published} if published is not None else {}
 
 
-def _check_fit(checkpoint: Checkpoint, net: nn.Module, resolved: str) -> None:
-    wanted, held = net.state_dict(), checkpoint.state_dict
+def _dtype(net: nn.Module) -> torch.dtype:
+    return next((value.dtype for value in net.parameters() if value.requires_grad), torch.float32)
+
+
+def _check_fit(path: Path, held: dict[str, Tensor], net: nn.Module, resolved: str) -> None:
+    wanted = net.state_dict()
     missing = [name for name in wanted if name not in held]
     unexpected = [show(name) for name in held if name not in wanted]
     misshaped = [
@@ -248,7 +352,7 @@ def _check_fit(checkpoint: Checkpoint, net: nn.Module, resolved: str) -> None:
         if names
     ]
     if parts:
-        message = f"{checkpoint.path} does not fit {resolved}: {', '.join(parts)}; name its net with --model"
+        message = f"{path} does not fit {resolved}: {', '.join(parts)}; name its net with --model"
         raise CheckpointError(message)
 
 
@@ -297,22 +401,3 @@ def _check_header(path: Path, header: dict[str, Any]) -> None:
         if key in header and not isinstance(header[key], kind):
             got = type(header[key]).__name__
             raise CheckpointError(f"{path} holds {got} as its {key}, which is damage; copy or download it again")
-
-
-def _foreign_weights(path: Path, loaded: Any) -> dict[str, Tensor]:
-    """Find other people's state dict, bare or under a usual name, and take wrappers' prefixes off its keys."""
-    if not isinstance(loaded, dict):
-        raise CheckpointError(
-            f"{path} holds {show(type(loaded).__name__)}, wanted tensors by name; save model.state_dict()"
-        )
-    wrapped = [key for key in _WRAPPERS if isinstance(loaded.get(key), dict)]
-    if len(wrapped) > 1:
-        raise CheckpointError(f"{path} holds several nets ({', '.join(wrapped)}); save the one that you mean alone")
-    weights = loaded[wrapped[0]] if wrapped else loaded
-    if not any(isinstance(value, Tensor) for value in weights.values()):
-        raise CheckpointError(f"{path} holds no weights; save them with torch.save(model.state_dict(), FILE)")
-    tensors = check_tensors(path, weights)
-    # Only at the start, and only where every key has it: "x.module.w" is a layer's own name.
-    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), None):
-        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import UsageError
+from .spec import load_callable, nearest, parse_spec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -19,12 +20,41 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return -F.log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
+def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean of (outputs - targets)^2 over an example's numbers, (N,), for targets of as many: (N,) or (N, D)."""
+    if outputs[0].numel() != targets[0].numel():
+        raise UsageError(
+            f"the net gives {outputs[0].numel()} numbers for an image, and its target has {targets[0].numel()}; "
+            "squared_error needs as many"
+        )
+    return (outputs.flatten(1) - targets.to(outputs).reshape(len(targets), -1)).square().mean(1)
+
+
+NAMED: dict[str, Loss] = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+
+
+def read_loss(spec: str | None) -> Loss:
+    """Return the loss that a SPEC names: one of ours, `pkg.mod:callable`, `file.py:callable`; None is cross_entropy.
+
+    It takes the net's outputs (N, ...) and the labels (N, ...), and returns one value for each example. Raises
+    UsageError for an unknown name; `file.py:callable` runs the code that the user named.
+    """
+    if spec is None:
+        return cross_entropy
+    parsed = parse_spec(spec)
+    if parsed.callable is not None:
+        return load_callable(parsed)
+    if parsed.settings or parsed.head not in NAMED:
+        raise UsageError(f"{spec!r} is no loss; {nearest(parsed.head, NAMED)} (or give file.py:callable)")
+    return NAMED[parsed.head]
+
+
 def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     """Return the losses (N,) of outputs (N, ...); raise UsageError where the loss does not give one per example."""
     try:
         losses = loss(outputs, labels)
     except (IndexError, RuntimeError) as error:
-        if "out of bounds" not in str(error):
+        if "out of bounds" not in str(error) or loss is not cross_entropy:
             raise
         raise UsageError(
             f"the loss found no output for a label ({error}): outputs of shape {tuple(outputs.shape)} came with labels "

@@ -95,6 +95,9 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 model = click.option("--model", metavar="SPEC", help="The net: lenet:width=4, pkg.mod:callable, file.py:callable.")
+key = click.option(
+    "--key", metavar="KEY", help="Which of several nets in a foreign checkpoint, such as state_dict_ema."
+)
 data = click.option("--data", metavar="SPEC", help="digits, mnist, cifar10, x.npz, pkg.mod:callable, file.py:callable.")
 data_dir = click.option(
     "--data-dir", type=PATH, help="Folder of the data sets.  [default: $LANDSCAPE_DATA, else a cache]"
@@ -106,6 +109,11 @@ norm = click.option(
     "--norm", type=click.Choice(NORMS), help="Norm of the ball.  [default: that of training, else linf]"
 )
 attack = click.option("--attack", metavar="ATTACK", default=DEFAULT_ATTACK, show_default=True, help="The adversary.")
+loss = click.option(
+    "--loss",
+    metavar="SPEC",
+    help="A loss for each example: squared_error, pkg.mod:callable, file.py:callable.  [default: cross_entropy]",
+)
 seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of every random draw.")
 device = click.option("--device", metavar="auto|cpu|cuda[:i]", default="auto", show_default=True)
 batch_size = click.option("--batch-size", type=click.IntRange(1), help="Changes memory and speed only.")
@@ -116,7 +124,9 @@ volume = together(
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
 )
 
-measured = together(model, data, data_dir, split, n_examples, eps, norm, attack, seed, device, batch_size)
+measured = together(
+    model, key, data, data_dir, split, n_examples, eps, norm, attack, loss, seed, device, batch_size
+)
 written = together(out, overwrite, volume)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import re
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from .errors import CheckpointError
+from .pickle_scan import Scan, scan_pickle
+from .stubs import stub_for, stubs_for
 
 _SAVE_WEIGHTS = "save its weights with torch.save(model.state_dict(), FILE)"
 _FETCH_AGAIN = "copy or download it again"
@@ -30,6 +33,36 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ\x00", "is compressed with xz; unpack it first"),
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
 )
+
+# What a pickle may call: the makers of tensors, and of the plain containers that weights come in. A shorter list than
+# torch's own, on which a few bytes can ask for any amount of memory.
+_CALLABLE = {
+    "collections.OrderedDict",
+    "collections.Counter",
+    "torch.Size",
+    "torch.device",
+    "torch.nn.parameter.Parameter",
+    "torch.serialization._get_layout",
+    "torch._tensor._rebuild_from_type_v2",
+    "_codecs.encode",
+    "builtins.set",
+    "builtins.complex",
+    *(
+        f"torch._utils._rebuild_{what}"
+        for what in (
+            "tensor",
+            "tensor_v2",
+            "tensor_v3",
+            "parameter",
+            "parameter_with_state",
+            "sparse_tensor",
+            "meta_tensor_no_storage",
+        )
+    ),
+}
+_LARGEST_PICKLE = 64 * 2**20  # bytes of what describes the tensors; their numbers lie elsewhere
+_LEGACY_PICKLES = 5  # of a file as torch wrote them before 1.6, its numbers after them
+_MOST_VIEWS = 8  # tensors that share their numbers are copied apart: a small file could hold any number of them
 
 
 def load_untrusted(path: Path, file: BinaryIO) -> tuple[Any, dict[str, Any] | None]:
@@ -52,12 +85,11 @@ def load_untrusted(path: Path, file: BinaryIO) -> tuple[Any, dict[str, Any] | No
     if head[257:262] == b"ustar":
         raise _refusal(path, f"is a tar archive; unpack it, or {_SAVE_WEIGHTS}")
     if head[:2] == b"PK":
-        _check_zip(path, file, size)
-        return _load_torch(path, file), None
+        return _load_torch(path, file, _check_zip(path, file, size)), None
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return _load_safetensors(path, file.read())
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return _load_torch(path, file), None
+        return _load_torch(path, file, _scan(path, file, _LEGACY_PICKLES)), None
     if all(byte in string.printable.encode() for byte in head):
         raise _refusal(path, "is a text file; wanted a checkpoint (.pt or .safetensors)")
     raise _refusal(path, f"is no checkpoint, or a damaged one; {_FETCH_AGAIN}, or {_SAVE_WEIGHTS}")
@@ -69,6 +101,8 @@ def check_tensors(path: Path, mapping: dict[Any, Any]) -> dict[str, Tensor]:
     Half precision is raised to float32; float64 stays. Raises CheckpointError naming the first tensor that is not so.
     """
     tensors: dict[str, Tensor] = {}
+    held: dict[int, int] = {}
+    claimed = 0
     for name, value in mapping.items():
         shown = show(name)
         if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
@@ -81,6 +115,10 @@ def check_tensors(path: Path, mapping: dict[Any, Any]) -> dict[str, Tensor]:
             )
         if value.untyped_storage().nbytes() < value.numel() * value.element_size():
             raise _refusal(path, f"claims {value.numel()} numbers for {shown} but holds fewer; {_SAVE_WEIGHTS}")
+        held[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        claimed += value.numel() * value.element_size()
+        if claimed > _MOST_VIEWS * sum(held.values()):
+            raise _refusal(path, f"holds the same numbers under more names than it could need; {_SAVE_WEIGHTS}")
         tensor = value.detach()
         if tensor.is_floating_point():
             tensor = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
@@ -122,17 +160,30 @@ def show(name: Any) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _check_zip(path: Path, file: BinaryIO, size: int) -> None:
-    """Refuse zip archives that torch.save did not write; TorchScript and .pt2 hold code, whatever their suffix."""
+def _check_zip(path: Path, file: BinaryIO, size: int) -> Scan:
+    """Refuse zip archives that torch.save did not write; TorchScript and .pt2 hold code, whatever their suffix.
+
+    Return what the pickle in the archive calls for.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+            _check_entries(path, entries, size)
+            with archive.open(next(e for e in entries if e.filename.rpartition("/")[2] == "data.pkl")) as described:
+                content = described.read(_LARGEST_PICKLE + 1)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged archive fails in a dozen ways inside zipfile
         raise CheckpointError(f"{path} is truncated or damaged; {_FETCH_AGAIN}") from error
-    names = {entry.filename.partition("/")[2] or entry.filename for entry in entries}
+    file.seek(0)
+    return _scan(path, io.BytesIO(content), 1)
+
+
+def _check_entries(path: Path, entries: list[zipfile.ZipInfo], size: int) -> None:
+    names = [entry.filename.partition("/")[2] or entry.filename for entry in entries]
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise _refusal(path, f"is a TorchScript archive, which holds code and is not read; {_SAVE_WEIGHTS}")
-    if names & {"archive_format", "serialized_exported_program.json"}:
+    if {"archive_format", "serialized_exported_program.json"} & {*names}:
         raise _refusal(path, f"is an exported program (.pt2), which holds code and is not read; {_SAVE_WEIGHTS}")
     if entries and all(entry.filename.endswith(".npy") for entry in entries):
         raise _refusal(path, f"is a NumPy .npz archive, which may be data but no checkpoint; {_SAVE_WEIGHTS}")
@@ -141,20 +192,50 @@ def _check_zip(path: Path, file: BinaryIO, size: int) -> None:
     # torch.save never compresses; a few kilobytes that unpack to many gigabytes are an attack on memory.
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(e.file_size for e in entries) > size:
         raise _refusal(path, f"is a compressed zip archive, which torch.save does not write; {_SAVE_WEIGHTS}")
+    if len({*names}) < len(names):  # two readers of one archive would see two things
+        raise _refusal(path, f"is a zip archive with two entries of one name; {_FETCH_AGAIN}")
+
+
+def _scan(path: Path, file: BinaryIO, pickles: int) -> Scan:
+    """Return what the pickles that `file` begins with call for; refuse them where that is more than tensors."""
+    found = Scan()
+    content = io.BytesIO(file.read(_LARGEST_PICKLE))
     file.seek(0)
-
-
-def _load_torch(path: Path, file: BinaryIO) -> Any:
     try:
-        with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants():
+        for _ in range(pickles):
+            scan_pickle(content, found)
+    except Exception as error:  # pickletools fails in its own way at each kind of damage
+        if not _forbidden(found):
+            what = "a pickle that holds no weights" if pickles > 1 else "holds more than weights"
+            raise CheckpointError(f"{path} is damaged, or {what}; {_SAVE_WEIGHTS}") from error
+    if names := _forbidden(found):
+        raise _runs_code(path, names)
+    return found
+
+
+def _forbidden(found: Scan) -> list[str]:
+    return sorted(name for name in found.called - _CALLABLE if stub_for(name) is None)
+
+
+def _runs_code(path: Path, names: list[str]) -> CheckpointError:
+    shown = ", ".join(show(name) for name in names[:4]) + (" and more" if len(names) > 4 else "")
+    return _refusal(path, f"is a pickle that would run code ({shown}) and is not read; {_SAVE_WEIGHTS}")
+
+
+def _load_torch(path: Path, file: BinaryIO, scan: Scan) -> Any:
+    stubs: list[Any] = stubs_for(scan.named)
+    try:
+        with (
+            warnings.catch_warnings(),
+            torch.sparse.check_sparse_tensor_invariants(),
+            torch.serialization.safe_globals(stubs),
+        ):
             warnings.simplefilter("ignore")  # about sparse and typed storages, which are refused below in our words
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         names = _globals_named(file, str(error))
         if names:
-            shown = ", ".join(show(name) for name in names[:4]) + (" and more" if len(names) > 4 else "")
-            message = f"{path} is a pickle that would run code ({shown}) and is not read; {_SAVE_WEIGHTS}"
-            raise CheckpointError(message) from error
+            raise _runs_code(path, names) from error
         raise CheckpointError(f"{path} is damaged, or a pickle that holds no weights; {_SAVE_WEIGHTS}") from error
     except Exception as error:  # a damaged file can fail anywhere inside the reader, and is never tried another way
         raise CheckpointError(f"{path} is truncated or damaged; {_FETCH_AGAIN}") from error
@@ -164,7 +245,8 @@ def _globals_named(file: BinaryIO, refusal: str) -> list[str]:
     """List the names that a refused pickle calls for, without running it."""
     try:
         file.seek(0)
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+        return sorted(name for name in names if stub_for(name) is None)
     except Exception:  # noqa: BLE001 - not a zip, or damaged in any way; the refusal itself names the first
         return re.findall(r"GLOBAL ([\w.]+)", refusal)[:1]
 

@@ -18,6 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 Report = Callable[[str, int, int], None]
 
@@ -159,12 +160,12 @@ def _interruptions(*, quiet: bool = False, patient: bool = False) -> Iterator[Ca
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a title on one line and a table under it on standard output, numbers to the right."""
-    print(title)
+    say(title)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(shown(name)), justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(shown(cell)) for cell in row))  # as text: rich would take [/net] for its own markup
     Console(width=max(Console().width, _TABLE_WIDTH)).print(table)
 
 
@@ -173,19 +174,29 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     if not sys.stdout.isatty():
         width = max(len(name) for name, _ in pairs)
         for name, text in pairs:
-            print(f"{name:<{width}}  {text}")
+            say(f"{name:<{width}}  {text}")
         return
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in pairs:
-        table.add_row(name, text)
+        table.add_row(Text(shown(name)), Text(shown(text)))
     Console().print(table)
+
+
+def shown(text: str) -> str:
+    """Return a text as a terminal may be given it: what moves its cursor or turns its letters round is written out.
+
+    Names and settings come out of files that strangers made.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
 
 
 def say(text: str) -> None:
     """Print a line on standard output, whole, so that a command in it can be copied."""
-    print(text)
+    print(shown(text))
 
 
 def say_next(*words: str | Path) -> None:
@@ -195,4 +206,4 @@ def say_next(*words: str | Path) -> None:
 
 def warn(text: str) -> None:
     """Print a line on standard error."""
-    print(text, file=sys.stderr)
+    print(shown(text), file=sys.stderr)

@@ -80,7 +80,7 @@ def choose_curve(pair: Pair, path: Path, *, overwrite: bool, report: Report) -> 
         overwrite=overwrite,
     )
     try:
-        done = train_curve(pair.first.model, pair.start, pair.training_split, pair.recipe, files=files, progress=report)
+        done = train_curve(pair.first.model, pair.start, pair.training_split, pair.recipe, loss=pair.first.loss, files=files, progress=report)
     except KeyboardInterrupt as interruption:
         there = files.resume.exists()
         left = f"what is done is in {files.resume}, and the same command goes on from there"
@@ -130,7 +130,7 @@ def _statistics(pair: Pair) -> Any:
     if pair.batchnorm == "none":
         return lambda weights: {}
     data = pair.training_split
-    objective = Objective(pair.first.model, data.images, data.labels, seed=pair.request.seed)
+    objective = Objective(pair.first.model, data.images, data.labels, loss=pair.first.loss, seed=pair.request.seed)
     attack = pair.attacks[-1].with_eps(pair.recipe.eps)
     return recalibration(objective, "adv-recal" if pair.recipe.eps else "clean-recal", data, attack).at
 

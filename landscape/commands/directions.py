@@ -103,7 +103,8 @@ def from_file(path: Path, subject: Subject) -> Chosen:
 
 def check_same_net(path: Path, result: Result, subject: Subject) -> None:
     """Raise UsageError unless a result was made from this checkpoint."""
-    if result.attrs["checkpoint_sha256"] != subject.checkpoint.sha256:
+    own = subject.checkpoint
+    if (result.attrs["checkpoint_sha256"], result.attrs.get("checkpoint_key")) != (own.sha256, own.key):
         raise UsageError(
             f"{path} holds directions of another net ({result.attrs['checkpoint'] or 'of a notebook'}), and "
             f"{subject.checkpoint.name} was given; name a result of that checkpoint, or the checkpoint of that result"
@@ -172,7 +173,7 @@ def announce(words: str) -> None:
 
 
 def _landmark(source: str, subject: Subject, model: str | None, name: str = "") -> Landmark:
-    checkpoint = read_checkpoint(source)
+    checkpoint = read_checkpoint(source, key=subject.checkpoint.key)
     data = subject.data
     net, spec = rebuild(checkpoint, model=model, input=data.shape, classes=data.classes)
     space, own = ParameterSpace(net), ParameterSpace(subject.model)

@@ -21,7 +21,8 @@ from ..terminal import Report, progress, say
 from ..units import format_eps
 from .evaluate_table import show
 from .finished import finished
-from .measurement import code_sha256, stem_of
+from .code import code_sha256
+from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, load_subject
 
@@ -73,6 +74,7 @@ class Plan:
             "curve": request.curve,
             "adequacy": request.adequacy,
             "seed": request.seed,
+            **self.subjects[0].asked,
         }
 
 
@@ -150,6 +152,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                     key: [entry[key] for entry in provenance]
                     for key in ("checkpoint", "checkpoint_file", "checkpoint_sha256", "training", "model")
                 },
+                **plan.subjects[0].told,
                 "train_eps": radii.pop() if len(radii) == 1 else math.nan,
                 "command": command_line(),
                 "settings": plan.identity,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .. import options
 from ..terminal import print_pairs
 from ..units import format_eps
 
@@ -17,7 +18,8 @@ _FINAL = {"attack": "judged by"}
 
 @click.command(epilog="Example: landscape info digits/eps0.1")
 @click.argument("file", metavar="FILE")
-def command(file: str) -> None:
+@options.key
+def command(file: str, key: str | None) -> None:
     """Say what FILE is: a checkpoint (.pt, .safetensors or a shipped name), a result (.h5), an unfinished run."""
     if file.endswith(".partial"):
         print_pairs(_unfinished(Path(file)))
@@ -26,7 +28,7 @@ def command(file: str) -> None:
 
         print_pairs(describe(Path(file)))
     else:
-        print_pairs(_checkpoint(file))
+        print_pairs(_checkpoint(file, key))
 
 
 def _unfinished(path: Path) -> list[tuple[str, str]]:
@@ -40,18 +42,19 @@ def _unfinished(path: Path) -> list[tuple[str, str]]:
         ]
     arrays, _ = read_snapshot(path)
     lines = [("unfinished run", f"{path}; the command that began it resumes it")]
-    if "values" in arrays:
-        pairs = zip(arrays["values"], arrays["residuals"], strict=True)
+    values, residuals = arrays.get("values"), arrays.get("residuals")
+    if values is not None and residuals is not None and values.ndim == 1 and values.shape == residuals.shape:
+        pairs = zip(values.tolist(), residuals.tolist(), strict=True)
         lines += [
             (f"eigenvalue {k}", f"{value:.5g}, residual {residual:.1e}") for k, (value, residual) in enumerate(pairs, 1)
         ]
     return lines
 
 
-def _checkpoint(source: str) -> list[tuple[str, str]]:
+def _checkpoint(source: str, key: str | None) -> list[tuple[str, str]]:
     from ..checkpoint import read_checkpoint
 
-    checkpoint = read_checkpoint(source)
+    checkpoint = read_checkpoint(source, key=key)
     parameters = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
     training = dict(checkpoint.training)
     final = {_FINAL.get(name, name): value for name, value in (training.pop("final", None) or {}).items()}
@@ -63,6 +66,7 @@ def _checkpoint(source: str) -> list[tuple[str, str]]:
         ("model", checkpoint.model or "unknown: bare weights; give --model"),
         ("data", checkpoint.data or "unknown: give --data"),
         *([] if not isinstance(curve, dict) else [("curve", _curve(curve))]),
+        *(("chosen", note) for note in checkpoint.notes),
         ("tensors", f"{len(checkpoint.state_dict)}, {parameters:,} numbers"),
         *((name, _text(name, value)) for name, value in training.items() if _known(value)),
         ("epochs in history", str(len(history))),

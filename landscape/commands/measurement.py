@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,13 +17,13 @@ from ..attacks import PGD, make_ball, parse_attack
 from ..curvature.density import PROBES
 from ..data import select
 from ..errors import UsageError
-from ..files import check_writable, sha256_of
+from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory, peak_bytes
 from ..params import ParameterSpace, layers
 from ..results import Result, command_line, default_path
-from ..spec import load_callable, parse_spec
 from ..terminal import Report, progress, say
+from .code import code_sha256
 from .examples_table import COLUMNS as EXAMPLE_COLUMNS
 from .finished import finished
 from .hessian_table import ARRAYS, show
@@ -93,6 +91,7 @@ class Plan:
             "guard": request.guard,
             "max_products": request.max_products,
             "keep_vectors": request.keep_vectors,
+            **subject.asked,
             **({"params": request.params} if request.params is not None else {}),
             **({"weight_decay": self.weight_decay} if self.weight_decay else {}),
             **({"density_probes": self.probes} if request.density else {}),
@@ -222,6 +221,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 top=plan.top,
                 params=request.params,
                 weight_decay=plan.weight_decay,
+                loss=plan.subject.loss,
                 method=request.method,
                 which=plan.which,
                 tol=request.tol,
@@ -246,25 +246,6 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
 def stem_of(source: str, subject: Subject) -> str:
     """Return how the default name of a checkpoint's results begins."""
     return Path(source).stem if Path(source).is_file() else subject.checkpoint.name
-
-
-def code_sha256(model_spec: str) -> str | None:
-    """Return the hash of the file whose code builds the net: edited code is another net under the same spec.
-
-    What that file imports is not looked at: where the net is built of other files, --overwrite measures it anew.
-    """
-    spec = parse_spec(model_spec)
-    if spec.callable is None:
-        return None
-    if spec.head.endswith(".py"):
-        path: str | None = spec.head
-    else:
-        target = inspect.unwrap(load_callable(spec))
-        try:
-            path = inspect.getsourcefile(target)
-        except TypeError:  # an instance, a partial: what holds its code is the module that names it
-            path = inspect.getsourcefile(sys.modules[spec.head])
-    return sha256_of(path) if path is not None and Path(path).is_file() else None
 
 
 def _account(result: Result) -> None:

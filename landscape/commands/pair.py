@@ -23,7 +23,7 @@ from ..terminal import Report
 from ..training.curve_run import curve_recipe
 from ..training.recipe import Recipe
 from ..units import parse_eps
-from .measurement import code_sha256
+from .code import code_sha256
 from .subject import Subject, Target, choose_budget, load_subject
 
 
@@ -150,6 +150,7 @@ class Pair:
             "curve": self.kind,
             "interior_points": self.start.interior,
             "recipe": recipe,
+            **self.first.asked,
         }
 
     def identity(self, control_points_sha256: str | None) -> dict[str, Any]:
@@ -171,6 +172,7 @@ class Pair:
             "points": places_along(request.points).tolist(),
             "gradient": request.gradient,
             "lambda_1": request.lambda_1,
+            **self.first.asked,
             **({"grid_tol": request.grid_tol} if request.adaptive else {}),
             **(self.curve_settings if control_points_sha256 is None else given),
             "data_sha256_of_training": self.training_split.sha256,
@@ -193,7 +195,7 @@ def load_pair(sources: tuple[str, str], request: Request, report: Report) -> Pai
     other = None
     try:
         unasked = "test" if request.split == "train" else "train"
-        other = load_data(first.data.spec, split=unasked, data_dir=request.data_dir, progress=report)
+        other = load_data(first.data.spec, split=unasked, data_dir=request.data_dir, progress=report, targets=first.targets)
     except UsageError:  # a user's own data may have one split alone; the other was read, so the spec is good
         pass
     return Pair(request, first, second, other, _attacks(first, second, request))

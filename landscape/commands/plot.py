@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from .. import options
-from ..errors import LandscapeError
+from ..errors import LandscapeError, ResultError
 from ..terminal import say
+
+_NO_PICTURE = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 @click.command(epilog="Example: landscape plot results/*.hessian-*.h5 --out spectra.pdf")
@@ -30,7 +32,15 @@ def command(files: tuple[Path, ...], out: Path | None, overwrite: bool) -> None:
     kinds = [read_kind(path) for path in files]
     # No eigenvectors, and no losses of single examples: a picture needs neither, and they are large.
     small = [[name for name, array in KINDS[kind].arrays.items() if not {"P", "n"} & {*array.dims}] for kind in kinds]
-    figure = plot([read_result(path, only=names) for path, names in zip(files, small, strict=True)])
+    results = [read_result(path, only=names) for path, names in zip(files, small, strict=True)]
+    try:
+        figure = plot(results)
+    except _NO_PICTURE as error:  # what fits its kind need not make sense: sizes of nought, numbers without end
+        shown = ", ".join(map(str, files[:3]))
+        raise ResultError(
+            f"{shown} cannot be drawn ({type(error).__name__}: {' '.join(str(error).split())[:200]}); "
+            "are the numbers in it those that a landscape command wrote?"
+        ) from error
     stem = files[0] if out is None else out
     stem = stem.with_suffix("") if stem.suffix in (".h5", ".pdf", ".png") else stem
     pictures = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]

@@ -22,7 +22,8 @@ from ..memory import keep_freed_memory, peak_bytes
 from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say
 from .finished import finished
-from .measurement import code_sha256, stem_of
+from .code import code_sha256
+from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .sharpness_table import show
 from .subject import Subject, Target, choose_budget, load_subject, threat_line
@@ -72,6 +73,7 @@ class Plan:
             **({"worst_radii": list(request.worst_radii), "starts": request.starts} if with_worst else {}),
             **({"probes": request.probes} if "trace" in request.measures else {}),
             "tol": request.tol,
+            **subject.asked,
         }
 
 
@@ -158,6 +160,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             starts=request.starts,
             probes=request.probes,
             tol=request.tol,
+            loss=plan.subject.loss,
             n_examples=plan.n,
             seed=request.seed,
             batch_size=request.batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
 from collections.abc import Sequence
@@ -15,11 +16,16 @@ from ..arguments import check_outputs
 from ..checkpoint import Checkpoint, read_checkpoint, rebuild
 from ..data import ImageData, load_data
 from ..errors import UsageError
+from ..losses import Loss, cross_entropy, read_loss
 from ..models import model_shape
 from ..options import choose_device
 from ..spec import parse_spec
 from ..terminal import Report
 from ..units import format_eps, parse_eps
+from .code import code_sha256
+
+_log = logging.getLogger(__name__)
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,8 @@ class Subject:
     checkpoint: Checkpoint
     data: ImageData
     source: str  # the checkpoint as it was typed
+    loss: Loss = cross_entropy
+    loss_spec: str | None = None  # None is the cross-entropy
 
     @property
     def train_eps(self) -> float:
@@ -44,6 +52,25 @@ class Subject:
         norm = self.checkpoint.training.get("norm")
         return norm if isinstance(norm, str) else None
 
+    @property
+    def targets(self) -> bool:
+        """Whether labels may be numbers: a loss of the user's own knows what they are."""
+        return self.loss_spec is not None
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The settings, of those that are rarely given, that decide the numbers: which net of the file, which loss."""
+        key = {} if self.checkpoint.key is None else {"key": self.checkpoint.key}
+        if self.loss_spec is None:
+            return key
+        return {**key, "loss": self.loss_spec, "loss_code_sha256": code_sha256(self.loss_spec)}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The attributes of a result that say the same."""
+        found = {"checkpoint_key": self.checkpoint.key, "loss_function": self.loss_spec}
+        return {name: value for name, value in found.items() if value is not None}
+
     def provenance(self) -> dict[str, Any]:
         """Return the attributes of a result that say which net was measured."""
         training = {key: value for key, value in self.checkpoint.training.items() if key != "history"}
@@ -54,6 +81,7 @@ class Subject:
             "training": training or None,
             "train_eps": self.train_eps,
             "model": self.model_spec,
+            **self.told,
         }
 
 
@@ -62,12 +90,14 @@ class Target:
     """The options of every command that measures a net, as typed; what is None follows from checkpoint and data."""
 
     model: str | None = None
+    key: str | None = None
     data: str | None = None
     data_dir: Path | None = None
     split: str = "train"
     n_examples: int | str | None = None
     eps: str | None = None
     norm: str | None = None
+    loss: str | None = None
     seed: int = 0
     device: str = "auto"
     batch_size: int | None = None
@@ -79,7 +109,11 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
     A callable that a checkpoint names is not run: only what the user types is.
     """
     place = choose_device(target.device)
-    checkpoint = read_checkpoint(source)
+    loss_spec = None if target.loss == "cross_entropy" else target.loss
+    loss = read_loss(loss_spec)
+    checkpoint = read_checkpoint(source, key=target.key)
+    for note in checkpoint.notes:
+        _log.warning("%s: %s", source, note)  # what was chosen for the user is told, unless with -q
     data = target.data
     if data is None:
         data = checkpoint.data
@@ -90,7 +124,7 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
                 f"{source} names the code {data} as its data, and a file's word runs no code; "
                 f"type --data {shlex.quote(data)}"
             )
-    images = load_data(data, split=target.split, data_dir=target.data_dir, progress=report)
+    images = load_data(data, split=target.split, data_dir=target.data_dir, progress=report, targets=loss_spec is not None)
     net, spec = rebuild(checkpoint, model=target.model, input=images.shape, classes=images.classes)
     shape = model_shape(spec)
     if shape is not None and (shape[0] != images.shape or shape[1] < images.classes):
@@ -99,8 +133,10 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
             f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for"
         )
     net = net.eval().to(place)
-    check_outputs(net, images.images, classes=images.classes, name=spec, data=images.spec)
-    return Subject(net, spec, checkpoint, images, source)
+    check_outputs(net, images.images, classes=images.classes, loss=loss, name=spec, data=images.spec)
+    if any(isinstance(module, _DROPOUT) and module.p > 0 for module in net.modules()):
+        _log.info("%s: its dropout is off: nets are measured as they are used, in eval mode", source)
+    return Subject(net, spec, checkpoint, images, source, loss, loss_spec)
 
 
 def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:

@@ -25,10 +25,11 @@ from ..surfaces import Bounds, Forecast, Landmark, forecast, grid_shape, rise_ra
 from ..surfaces.audit import EXAMPLES
 from ..terminal import Interruption, Report, progress, say
 from . import directions
+from .code import code_sha256
 from .finished import finished
 from .kept import KeptPoints
 from .measurement import Request as HessianRequest
-from .measurement import code_sha256, measure, stem_of
+from .measurement import measure, stem_of
 from .subject import Subject, Target, choose_budget, load_subject, threat_line
 
 Range = str | float | tuple[Bounds, Bounds]
@@ -120,6 +121,7 @@ class Plan:
             "cap": request.cap,
             "audit": request.audit,
             "audit_examples": request.audit_examples,
+            **subject.asked,
             **({"grid_tol": request.grid_tol} if request.adaptive else {}),
             **({"landmarks": [mark.name for mark in self.landmarks]} if self.landmarks else {}),
         }
@@ -135,6 +137,7 @@ class Plan:
             "recalibrate_on": self._training_split(report) if self.batchnorm != "frozen" else None,
             "recalibration_eps": self._training_eps,
             "cap": request.cap,
+            "loss": self.subject.loss,
             "attack": self.attacks[-1],
             "n_examples": self.n,
             "seed": request.seed,
@@ -152,7 +155,8 @@ class Plan:
         data = self.subject.data
         if data.split == "train":
             return data
-        return load_data(data.spec, split="train", data_dir=self.request.data_dir, progress=report)
+        targets = self.subject.targets
+        return load_data(data.spec, split="train", data_dir=self.request.data_dir, progress=report, targets=targets)
 
 
 def plan_scan(source: str, request: Request, *, quiet: bool, verbose: bool, forecast_only: bool = False) -> Plan:
@@ -296,6 +300,8 @@ def _eigenvectors(
         "eps": eps,
         "norm": attack.ball.norm,
         "attack": str(attack) if eps else "none",
+        "loss_function": subject.loss_spec,
+        "checkpoint_key": subject.checkpoint.key,
     }
     path = directions.find_hessian(wanted, count)
     if path is None:
@@ -316,4 +322,4 @@ def _eigenvectors(
     return directions.Chosen(eigenvector_directions(result, count), words)
 
 
-_SHARED = ("model", "data", "data_dir", "split", "attack", "seed", "device", "batch_size")
+_SHARED = ("model", "key", "data", "data_dir", "split", "attack", "loss", "seed", "device", "batch_size")

@@ -23,7 +23,8 @@ from ..terminal import Report, progress, say
 from ..training.batches import batch_bounds
 from ..training.recipe import Recipe
 from .finished import finished
-from .measurement import code_sha256, stem_of
+from .code import code_sha256
+from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, load_subject, threat_line
 from .traces_table import show
@@ -63,6 +64,7 @@ class Plan:
             "norm": self.attacks[0].ball.norm,
             "attack": str(self.attacks[-1]),
             "seed": request.seed,
+            **first.asked,
         }
 
 
@@ -134,6 +136,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             plan.subjects[0].data,
             eps=[attack.ball.eps for attack in plan.attacks],
             attack=plan.attacks[0],
+            loss=plan.subjects[0].loss,
             steps=plan.steps,
             epochs=[_epoch(subject) for subject in plan.subjects],
             learning_rates=plan.rates,
@@ -148,6 +151,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 "training": provenance[-1]["training"],
                 "train_eps": provenance[-1]["train_eps"],
                 "model": provenance[-1]["model"],
+                **plan.subjects[0].told,
                 "command": command_line(),
                 "settings": plan.identity,
             },
@@ -173,7 +177,8 @@ def _steps(subjects: list[Subject], request: Request) -> list[int] | None:
             return None
         data = subject.data
         if data.split != "train":
-            data = load_data(subject.checkpoint.data or data.spec, split="train", data_dir=request.data_dir)
+            # Not what the checkpoint names: that may be code, which only the user's word runs.
+            data = load_data(data.spec, split="train", data_dir=request.data_dir, targets=subject.targets)
         if size > len(data) - held:
             return None  # other data than it was trained on
         steps.append(round(_epoch(subject) * len(batch_bounds(len(data) - held, size))))

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from ..errors import DataError, UsageError
 from ..streams import stream
-from .validation import image_tensor, label_tensor
+from .validation import image_tensor, label_tensor, target_tensor
 
 IN_MEMORY = "in memory"  # the spec of examples that came as objects, and cannot be loaded again by name
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """One split of a data set: images (N, C, H, W) uint8 or float32 in [0, 1], labels (N,) int64, on the CPU."""
+    """One split of a data set: images (N, C, H, W) uint8 or float32 in [0, 1], labels (N,) int64, on the CPU.
+
+    Of a regression, labels are float32 (N,) or (N, D), and `classes` is 0.
+    """
 
     images: Tensor = field(repr=False)
     labels: Tensor = field(repr=False)
@@ -38,7 +41,7 @@ class ImageData:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the bytes of the images, then of the labels (int64)."""
+        """The SHA-256 of the bytes of the images, then of the labels (int64, or float32)."""
         digest = hashlib.sha256(self.images.contiguous().numpy().data)
         digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
@@ -56,13 +59,18 @@ class Examples:
         return len(self.labels)
 
 
-def checked(images: Any, labels: Any, *, classes: int | None, spec: str, split: str) -> ImageData:
+def checked(
+    images: Any, labels: Any, *, classes: int | None, spec: str, split: str, targets: bool = False
+) -> ImageData:
     """Return images and labels as ImageData once they have passed validation; `classes` None counts them by label.
 
-    Raises DataError where they are not images in [0, 1] with integer labels of the same number.
+    Raises DataError where they are not images in [0, 1] with integer labels of the same number. With `targets` labels
+    may be numbers, of no classes.
     """
     whose = "" if spec == IN_MEMORY else f" of {spec}"
     image = image_tensor(images, name=f"images{whose}")
+    if targets and (numbers := target_tensor(labels, count=len(image), name=f"labels{whose}")) is not None:
+        return ImageData(image, numbers, 0, spec, split)
     label = label_tensor(labels, count=len(image), classes=classes, name=f"labels{whose}")
     return ImageData(image, label, int(label.max()) + 1 if classes is None else classes, spec, split)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..spec import Spec, nearest, parse_spec
 from .cifar10 import load_cifar10
 from .digits import load_digits
@@ -20,14 +20,19 @@ NAMES = ("cifar10", "digits", "mnist")
 
 
 def load_data(
-    spec: str, *, split: str = "train", data_dir: str | Path | None = None, progress: Progress | None = None
+    spec: str,
+    *,
+    split: str = "train",
+    data_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    targets: bool = False,
 ) -> ImageData:
     """Load one split, "train" or "test", of digits, mnist, cifar10, an .npz, or a `file.py:callable`.
 
     `mnist:train=12000` is MNIST with the first 12,000 training images alone; so for digits and cifar10.
     MNIST and CIFAR-10 are looked for under `data_dir`, else $LANDSCAPE_DATA, else the user cache, and downloaded there
     where they are absent, reporting bytes to `progress(stage, done, total)`. Raises UsageError for an unknown name or
-    split, DataError for data that are missing, damaged or no images in [0, 1].
+    split, DataError for data that are missing, damaged or no images in [0, 1]. With `targets` labels may be numbers.
     """
     if split not in ("train", "test"):
         raise UsageError(f"split = {split!r} is unknown; write train or test")
@@ -37,9 +42,9 @@ def load_data(
     if parsed.settings:
         raise UsageError(f"{parsed.head} takes no settings; write {parsed.head} instead of {spec}")
     if parsed.callable is not None or parsed.head.endswith(".py"):
-        return load_from_callable(parsed, split)
+        return load_from_callable(parsed, split, targets=targets)
     if parsed.head.endswith(".npz"):
-        return load_npz(parsed, split)
+        return load_npz(parsed, split, targets=targets)
     raise UsageError(f"{spec!r} is no data set, no .npz and no file.py:callable; {nearest(parsed.head, NAMES)}")
 
 
@@ -63,14 +68,17 @@ def _load_named(spec: Spec, split: str, data_dir: str | Path | None, progress: P
     return replace(data, images=data.images[:n], labels=data.labels[:n], spec=f"{spec.head}:train={n}")
 
 
-def as_data(obj: Any, *, split: str = "train", classes: int | None = None) -> ImageData:
+def as_data(obj: Any, *, split: str = "train", classes: int | None = None, targets: bool = False) -> ImageData:
     """Return what a notebook holds as ImageData: (images, labels), a Dataset, a DataLoader, a SPEC, or an ImageData.
 
     `classes` is the number of classes where the labels do not show it. A shuffling DataLoader gives its examples in
-    the order of that one pass. Raises DataError unless they are images in [0, 1] with integer labels.
+    the order of that one pass. Raises DataError unless they are images in [0, 1] with integer labels; with `targets`
+    labels may be numbers (N,) or (N, D), of no classes.
     """
     if isinstance(obj, ImageData):
+        if obj.labels.is_floating_point() and not targets:
+            raise DataError(f"{obj.spec} has numbers for labels, and the cross-entropy wants classes; give another loss")
         return obj
     if isinstance(obj, str):
-        return load_data(obj, split=split)
-    return from_object(obj, spec=IN_MEMORY, split=split, classes=classes)
+        return load_data(obj, split=split, targets=targets)
+    return from_object(obj, spec=IN_MEMORY, split=split, classes=classes, targets=targets)

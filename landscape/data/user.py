@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -20,9 +21,11 @@ from .validation import as_tensor
 
 # What comes out of NumPy and zipfile when an .npz is damaged, or is something else.
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE += (TypeError, SyntaxError, OverflowError, struct.error)  # from the headers of the arrays
+_SMALL, _MOST_PACKED = 2**26, 64  # bytes that any file may unpack to; the most that a larger one may, byte for byte
 
 
-def load_npz(spec: Spec, split: str) -> ImageData:
+def load_npz(spec: Spec, split: str, *, targets: bool = False) -> ImageData:
     """Load `images` and `labels`, or `test_images` and `test_labels`, from an .npz; no object in it is unpickled.
 
     The classes are counted over both splits, so that both agree. Raises DataError for a file that is missing,
@@ -45,16 +48,29 @@ def load_npz(spec: Spec, split: str) -> ImageData:
             if missing:
                 held = ", ".join(stored.files) or "nothing"
                 raise DataError(f"{path} has no {' and no '.join(missing)}; it holds {held}")
+            _check_sizes(path, stored.zip)
             images, labels = (stored[name] for name in names)
             every = [stored[name] for name in ("labels", "test_labels") if name in stored.files]
     except _DAMAGE as error:
         raise DataError(f"{path} cannot be read as .npz ({_line(error)}); save it again with numpy.savez") from error
-    data = checked(images, labels, classes=None, spec=str(spec), split=split)
+    data = checked(images, labels, classes=None, spec=str(spec), split=split, targets=targets)
+    if data.labels.is_floating_point():
+        return data
     classes = max(int(part.max()) for part in every if part.size and part.dtype.kind in "iu") + 1
     return ImageData(data.images, data.labels, classes, data.spec, data.split)
 
 
-def load_from_callable(spec: Spec, split: str) -> ImageData:
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that unpacks to far more than images do; Deflate packs a thousand bytes into one."""
+    entries = archive.infolist()
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        raise DataError(f"{path} is packed in a way that NumPy does not write; save it again with numpy.savez")
+    claimed, packed = sum(entry.file_size for entry in entries), path.stat().st_size
+    if claimed > max(_SMALL, _MOST_PACKED * packed):
+        raise DataError(f"{path} claims {claimed:,} bytes in a file of {packed:,}; save it again with numpy.savez")
+
+
+def load_from_callable(spec: Spec, split: str, *, targets: bool = False) -> ImageData:
     """Call the user's function with train=True or False for (images, labels) or a Dataset; runs the user's code."""
     function = load_callable(spec)
     try:
@@ -63,17 +79,19 @@ def load_from_callable(spec: Spec, split: str) -> ImageData:
         raise
     except Exception as error:
         raise DataError(f"{spec} failed when called with train={split == 'train'}: {_line(error)}") from error
-    return from_object(made, spec=str(spec), split=split)
+    return from_object(made, spec=str(spec), split=split, targets=targets)
 
 
-def from_object(obj: Any, *, spec: str, split: str, classes: int | None = None) -> ImageData:
+def from_object(
+    obj: Any, *, spec: str, split: str, classes: int | None = None, targets: bool = False
+) -> ImageData:
     """Return (images, labels), a Dataset or a DataLoader as ImageData, stacked once, in the order in which it comes.
 
     Raises DataError for items that are not (image, label), for images that differ in shape or are not in [0, 1], and
     for a DataLoader that drops its last batch.
     """
     if isinstance(obj, tuple | list) and len(obj) == 2:
-        return checked(*obj, classes=classes, spec=spec, split=split)
+        return checked(*obj, classes=classes, spec=spec, split=split, targets=targets)
     if isinstance(obj, DataLoader):
         images, labels = _from_loader(obj)
         named = getattr(obj.dataset, "classes", None)
@@ -85,7 +103,7 @@ def from_object(obj: Any, *, spec: str, split: str, classes: int | None = None) 
         raise DataError(f"{whose} of type {type(obj).__name__}, wanted (images, labels), a Dataset or a DataLoader")
     if classes is None and isinstance(named, list | tuple):  # torchvision's data sets list the names of their classes
         classes = len(named)
-    return checked(images, labels, classes=classes, spec=spec, split=split)
+    return checked(images, labels, classes=classes, spec=spec, split=split, targets=targets)
 
 
 def _from_loader(loader: DataLoader[Any]) -> tuple[Tensor, Tensor]:

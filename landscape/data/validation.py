@@ -49,7 +49,7 @@ def label_tensor(labels: Any, *, count: int, classes: int | None = None, name: s
         raise DataError(f"{name} have shape {tuple(tensor.shape)}, wanted (N,): one class per image, not one-hot")
     if tensor.dtype == torch.bool or tensor.is_floating_point() or tensor.is_complex():
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise DataError(f"{name} are {kind}, wanted integers: the number of each image's class, from 0")
+        raise DataError(f"{name} are {kind}, wanted integers: the number of each image's class, from 0; for other numbers give --loss")
     if len(tensor) != count:
         raise DataError(f"{name} number {len(tensor)}, their images {count}; wanted one label per image")
     tensor = tensor.to(torch.int64).contiguous()
@@ -58,6 +58,21 @@ def label_tensor(labels: Any, *, count: int, classes: int | None = None, name: s
         top = "upwards" if classes is None else f"to {classes - 1}"
         raise DataError(f"{name} run from {low} to {high}, wanted classes numbered from 0 {top}")
     return tensor
+
+
+def target_tensor(labels: Any, *, count: int, name: str = "labels") -> Tensor | None:
+    """Return numbers (N,) or (N, D) to be predicted as float32, None where they are whole numbers, hence classes.
+
+    Raises DataError unless there are `count` of them, all finite.
+    """
+    tensor = as_tensor(labels, name)
+    if not tensor.is_floating_point():
+        return None
+    if tensor.ndim not in (1, 2) or len(tensor) != count or not tensor.numel():
+        raise DataError(f"{name} have shape {tuple(tensor.shape)}, wanted ({count},) or ({count}, D): numbers by image")
+    if not bool(torch.isfinite(tensor).all()):
+        raise DataError(f"{name} hold NaN or infinite numbers; leave those examples out")
+    return tensor.to(torch.float32).contiguous()
 
 
 def _check_range(images: Tensor, name: str) -> None:

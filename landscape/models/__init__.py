@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .normalised import normalisation_of, normalise_inside
 from .registry import ARCHITECTURES, build_model, model_shape
 
-__all__ = ["ARCHITECTURES", "build_model", "model_shape"]
+__all__ = ["ARCHITECTURES", "build_model", "model_shape", "normalisation_of", "normalise_inside"]

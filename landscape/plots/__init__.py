@@ -15,6 +15,7 @@ from .evaluate import draw_error_curve, draw_errors, figure_evaluate
 from .examples import draw_concentration, draw_example_curvature, draw_images
 from .hessian import figure_hessian
 from .kinks import draw_census, draw_reattacked
+from .plain import plain
 from .relief import draw_relief
 from .sharpness import draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, figure_sharpness
 from .sizes import draw_sizes
@@ -47,6 +48,7 @@ def plot(results: Result | Sequence[Result], *, width: float | None = None) -> P
         raise UsageError(
             f"one figure shows results of one kind; got {', '.join(kinds) or 'none'}: name one kind's files"
         )
+    results = [plain(result) for result in results]
     figure = FIGURES[kinds[0]]
     return figure(results) if width is None else figure(results, width=width)
 

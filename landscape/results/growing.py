@@ -20,8 +20,9 @@ import numpy as np
 
 from ..errors import LandscapeError, ResultError
 from ..files import atomic_path
-from .snapshots import check_identity, snapshot_path
+from .snapshots import check_identity, is_of, read_mapping, snapshot_path
 from .store import GROWING, open_to_read, open_to_write
+from .untrusted import own_dataset
 from .values import jsonable
 
 fcntl: Any = None  # no such locks on Windows: there, two runs of one command are not told apart
@@ -134,13 +135,15 @@ class GrowingResult:
 
     def _resume(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with open_to_read(self.path, remedy="delete it to begin afresh") as file:
-            if file.attrs.get("kind") != GROWING or file.attrs.get("schema_version") != GROWING_VERSION:
+            if not is_of(file, GROWING, GROWING_VERSION):
                 raise ResultError(f"{self.path} is no scan that this version can resume; delete it to begin afresh")
-            check_identity(self.path, json.loads(file.attrs["identity"]), self.identity)
+            check_identity(self.path, read_mapping(file, "identity"), self.identity)
             found = {name: array.copy() for name, array in arrays.items()}
-            for row, column in _known(file):
-                values = {name: file[name][:, row, column] for name in found}
-                if _checksum(values, file) == file["checksum"][row, column]:
+            held = {name: _like(file, name, array) for name, array in found.items()}
+            checksums = _like(file, "checksum", np.empty(next(iter(arrays.values())).shape[1:3], dtype=np.uint32))[()]
+            for row, column in _known(checksums):
+                values = {name: dataset[:, row, column] for name, dataset in held.items()}
+                if _checksum(values, held) == checksums[row, column]:
                     self.known += 1
                     for name, value in values.items():
                         found[name][:, row, column] = value
@@ -150,23 +153,34 @@ class GrowingResult:
 def is_growing(path: str | Path) -> bool:
     """Say whether the file at `path` is a scan that grows; raise ResultError where it is no HDF5 file."""
     with open_to_read(path) as file:
-        return bool(file.attrs.get("kind") == GROWING)
+        return is_of(file, GROWING, GROWING_VERSION)
 
 
 def growing_progress(path: str | Path) -> tuple[int, int]:
     """Return how many points of the scan at `path` are known, and how many there are; it may be growing."""
     with open_to_read(path) as file:
-        if file.attrs.get("kind") != GROWING:
+        if not is_of(file, GROWING, GROWING_VERSION):
             raise ResultError(f"{path} is no scan that grows")
-        return len(list(_known(file))), file["checksum"].size
+        checksums = own_dataset(file, "checksum")
+        if checksums is None or checksums.dtype.kind != "u" or checksums.ndim != 2:
+            raise ResultError(f"{path} lacks its checksums; delete it to begin afresh")
+        return len(list(_known(checksums[()]))), checksums.size
 
 
-def _known(file: h5py.File) -> Iterator[tuple[int, int]]:
-    yield from ((int(row), int(column)) for row, column in np.argwhere(file["checksum"][()] != _NONE))
+def _like(file: h5py.File, name: str, array: np.ndarray) -> h5py.Dataset:
+    """Return a dataset of the shape and type of `array`; raise ResultError where the file holds another."""
+    dataset = own_dataset(file, name)
+    if dataset is None or dataset.shape != array.shape or dataset.dtype != array.dtype:
+        raise ResultError(f"{name} is not what this scan keeps; delete it to begin afresh")
+    return dataset
 
 
-def _checksum(values: Mapping[str, np.ndarray], file: h5py.File) -> int:
+def _known(checksums: np.ndarray) -> Iterator[tuple[int, int]]:
+    yield from ((int(row), int(column)) for row, column in np.argwhere(checksums != _NONE))
+
+
+def _checksum(values: Mapping[str, np.ndarray], held: Mapping[str, Any]) -> int:
     total = 0
     for name in sorted(values):
-        total = zlib.crc32(np.ascontiguousarray(values[name], dtype=file[name].dtype).tobytes(), total)
+        total = zlib.crc32(np.ascontiguousarray(values[name], dtype=held[name].dtype).tobytes(), total)
     return total or 1

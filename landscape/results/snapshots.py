@@ -18,7 +18,8 @@ import numpy as np
 
 from ..errors import ResultError
 from ..files import atomic_path
-from .store import open_to_read, open_to_write, own_dataset
+from .store import SNAPSHOT, open_to_read, open_to_write
+from .untrusted import attribute, own_dataset
 from .values import jsonable
 
 SNAPSHOT_VERSION = 1
@@ -50,7 +51,7 @@ def write_snapshot(
     """
     path = Path(path)
     with atomic_path(path, overwrite=True) as temporary, open_to_write(temporary) as file:
-        file.attrs["kind"] = "snapshot"
+        file.attrs["kind"] = SNAPSHOT
         file.attrs["schema_version"] = np.int64(SNAPSHOT_VERSION)
         file.attrs["identity"] = json.dumps(jsonable("identity", identity), sort_keys=True)
         file.attrs["attrs"] = json.dumps(jsonable("attrs", attrs))
@@ -71,28 +72,44 @@ def read_snapshot(
     `identity` is given and is not the snapshot's own; the caller may then begin afresh.
     """
     with open_to_read(path, remedy="delete it to begin afresh") as file:
-        if file.attrs.get("kind") != "snapshot" or file.attrs.get("schema_version") != SNAPSHOT_VERSION:
+        if not is_of(file, SNAPSHOT, SNAPSHOT_VERSION):
             raise ResultError(f"{path} is no snapshot that this version can resume; delete it to begin afresh")
-        own = json.loads(file.attrs["identity"])
+        own = read_mapping(file, "identity")
         if identity is not None:
             check_identity(path, own, jsonable("identity", identity))
-        attrs = json.loads(file.attrs["attrs"])
-        return {name: _read_array(file, name, path) for name in file}, attrs
+        return {name: _read_array(file, name, path) for name in file}, read_mapping(file, "attrs")
 
 
 def is_snapshot_of(path: str | Path, identity: Mapping[str, Any]) -> bool:
     """Say whether a snapshot that belongs to these settings is at `path`; its arrays are not read."""
     with contextlib.suppress(ResultError), open_to_read(path) as file:
-        check_identity(path, json.loads(file.attrs["identity"]), jsonable("identity", identity))
+        check_identity(path, read_mapping(file, "identity"), jsonable("identity", identity))
         return True
     return False
+
+
+def is_of(file: h5py.File, kind: str, version: int) -> bool:
+    """Say whether an open file is an unfinished computation of this kind and version."""
+    told = {name: attribute(file, name) for name in ("kind", "schema_version") if name in file.attrs}
+    return bool(np.array_equal(told.get("kind"), kind) and np.array_equal(told.get("schema_version"), version))
+
+
+def read_mapping(file: h5py.File, name: str) -> dict[str, Any]:
+    """Return the mapping that an attribute holds as JSON; raise ResultError where it holds none."""
+    if name not in file.attrs:
+        raise ResultError(f"it lacks the attribute {name!r}; delete it to begin afresh")
+    mapping = json.loads(attribute(file, name))
+    if not isinstance(mapping, dict):
+        raise ResultError(f"its attribute {name!r} is no mapping; delete it to begin afresh")
+    return mapping
 
 
 def _read_array(file: h5py.File, name: str, path: str | Path) -> np.ndarray:
     dataset = own_dataset(file, name)
     assert dataset is not None
     array = np.asarray(dataset[()])
-    if array.dtype.kind not in "biuf" or _crc32(array) != dataset.attrs.get("crc32"):
+    told = attribute(dataset, "crc32") if "crc32" in dataset.attrs else None
+    if array.dtype.kind not in "biuf" or not np.array_equal(told, _crc32(array)):
         raise ResultError(f"{path} is damaged ({name} fails its checksum); delete it to begin afresh")
     return array
 

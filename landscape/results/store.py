@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,14 @@ from ..spec import nearest
 from . import schema
 from .kinds import TEXT, Array, Kind
 from .result import Result
+from .untrusted import attribute, is_own, own_dataset, texts
 from .values import Value, decode, encode
 
 SNAPSHOT, GROWING = "snapshot", "growing"  # the `kind` of an unfinished computation's file
 
 _BARE_SCALE = "This is a netCDF dimension but not a netCDF variable. {:10d}"
-# Deflate cannot pack more than 1032 bytes into one: a file that claims a larger ratio (h5repack compresses) is forged.
-_MOST_PACKED = 1032
 _RUN_AGAIN = "run the command that wrote it again"
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
 
 
 def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -181,6 +179,8 @@ def open_to_read(path: str | Path, *, remedy: str = _RUN_AGAIN) -> Iterator[h5py
         raise ResultError(f"{path} is a folder; name a result file (.h5)")
     if not path.exists():
         raise ResultError(f"{path} is not there; name a result file (.h5) that a landscape command wrote")
+    if not path.is_file():
+        raise ResultError(f"{path} is a pipe or a device, not a file; save it to disk first")
     try:
         if path.stat().st_size == 0:
             raise ResultError(f"{path} is empty; {remedy}")
@@ -209,8 +209,8 @@ def _trouble(path: Path, error: BaseException, remedy: str) -> str:
 def _kind_of(file: h5py.File, path: str | Path) -> str:
     if "kind" not in file.attrs or "schema_version" not in file.attrs:
         raise ResultError(f"{path} is HDF5, but no result of ours: it lacks the attributes kind and schema_version")
-    kind = decode("kind", file.attrs["kind"], "text")
-    version = decode("schema_version", file.attrs["schema_version"], "integer")
+    kind = decode("kind", attribute(file, "kind"), "text")
+    version = decode("schema_version", attribute(file, "schema_version"), "integer")
     if kind in (SNAPSHOT, GROWING):
         raise ResultError(f"{path} is an unfinished computation; repeat the command that began it, and it goes on")
     if version != schema.SCHEMA_VERSION:
@@ -224,7 +224,7 @@ def _kind_of(file: h5py.File, path: str | Path) -> str:
 
 def _read_attributes(file: h5py.File, kind: Kind) -> dict[str, Value]:
     ours = [name for name in file.attrs if name not in ("kind", "schema_version") and not name.startswith("_NC")]
-    return {name: decode(name, file.attrs[name], _type(kind, name)) for name in ours}
+    return {name: decode(name, attribute(file, name), _type(kind, name)) for name in ours}
 
 
 def _datasets(file: h5py.File, kind: Kind) -> dict[str, h5py.Dataset]:
@@ -255,43 +255,17 @@ def _create(file: h5py.File, name: str, array: np.ndarray, spec: Array) -> h5py.
 
 
 def _values(dataset: h5py.Dataset, spec: Array) -> np.ndarray:
-    values: np.ndarray = dataset.asstr()[()].astype(str) if spec.dtype == TEXT else dataset[()]
+    values: np.ndarray = texts(dataset, dataset.name) if spec.dtype == TEXT else dataset[()]
     return values
 
 
 def _contents(file: h5py.File, groups: set[str]) -> Iterator[str]:
     """Yield the names in a file, those in the groups that its kind has with the group's."""
     for name in file:
-        if name in groups and _is_own(file, name, h5py.Group):
+        if name in groups and is_own(file, name, h5py.Group):
             yield from (f"{name}/{member}" for member in file[name])
         else:
             yield name
-
-
-def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """Return a dataset that lies in the file itself, or None where there is none.
-
-    Raises ResultError where the name leads out of the file (a soft or external link, external or virtual storage) or
-    where the dataset claims more than the file can hold.
-    """
-    group = name.rpartition("/")[0]
-    if group and group in file and not _is_own(file, group, h5py.Group):
-        raise ResultError(f"{group} is a link or an array; wanted a group in the file itself")
-    if file.get(name, getlink=True) is None:
-        return None
-    if not _is_own(file, name, h5py.Dataset):
-        raise ResultError(f"{name} is a link or a group; wanted an array in the file itself")
-    dataset: h5py.Dataset = file[name]
-    if dataset.external or dataset.is_virtual:
-        raise ResultError(f"{name} lies in another file; wanted an array in the file itself")
-    held = min(dataset.id.get_storage_size(), os.path.getsize(file.filename))
-    if dataset.nbytes > held * _MOST_PACKED:
-        raise ResultError(f"{name} claims {dataset.nbytes} bytes with {held} stored; the file is damaged or forged")
-    return dataset
-
-
-def _is_own(file: h5py.File, name: str, kind: type) -> bool:
-    return isinstance(file.get(name, getlink=True), h5py.HardLink) and isinstance(file[name], kind)
 
 
 def _write_scales(file: h5py.File, kind: Kind, arrays: Mapping[str, np.ndarray]) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from ..data import ImageData
 from ..errors import LandscapeError
 from ..geometry import Curve
+from ..losses import Loss, cross_entropy
 from .accuracy import Progress
 from .batches import batch_bounds
 from .curve_net import CurveNet
@@ -65,6 +66,7 @@ def train_curve(
     recipe: Recipe,
     *,
     device: str | torch.device | None = None,
+    loss: Loss = cross_entropy,
     files: CurveFiles | None = None,
     progress: Progress | None = None,
 ) -> TrainedCurve:
@@ -81,9 +83,9 @@ def train_curve(
     per_epoch = len(batch_bounds(len(data), recipe.batch_size))
     tracing = Tracing(probe_every=0).resolved(recipe, len(data))
     traced = files is not None and files.traces is not None
-    recorder = tracing.recorder(net, data, recipe, steps_per_epoch=per_epoch) if traced else None
-    trainer = Trainer(net, data, recipe, device=place, recorder=recorder)
-    guard = Guard(recipe, data, 0)
+    recorder = tracing.recorder(net, data, recipe, steps_per_epoch=per_epoch, loss=loss) if traced else None
+    trainer = Trainer(net, data, recipe, device=place, recorder=recorder, loss=loss)
+    guard = Guard(recipe, data, 0, judges=loss is cross_entropy)
     keeper = None if files is None else _Keeper(files, trainer, guard, tracing, data)
     if keeper is not None:
         keeper.begin()

@@ -56,9 +56,13 @@ class Guard:
     every: int
     events: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[int, tuple[float, ...]] = field(default_factory=dict)  # by their steps: one that is repeated is one
+    judges: bool = True  # the loss is the cross-entropy of classes, and its size says something
     _since: dict[str, list[int]] = field(default_factory=dict)  # epochs in a row at which a thing was seen
 
     def __post_init__(self) -> None:
+        if not self.judges:
+            self.entropy = 0.0
+            return
         counts = torch.bincount(self.data.labels, minlength=self.data.classes)
         self.shares = counts.double() / counts.sum()
         self.entropy = -torch.special.xlogy(self.shares, self.shares).sum().item()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..losses import Loss, cross_entropy, per_example
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class Recorder:
         every: int = 1,
         halves_every: int = 1,
         extras: Extras | None = None,
+        loss: Loss = cross_entropy,
     ) -> None:
+        self.loss = loss
         self.every, self.halves_every, self.extras = every, halves_every, extras
         self._steps_per_epoch = steps_per_epoch
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -68,7 +71,7 @@ class Recorder:
         if half == 0 or step % (self.every * self.halves_every) != 0:
             return None
         mine = min(max(half - start, 0), len(labels))
-        loss = mean_share(logits[:mine], labels[:mine], half)
+        loss = mean_share(logits[:mine], labels[:mine], half, self.loss)
         return list(torch.autograd.grad(loss, self._parameters, retain_graph=True, materialize_grads=True))
 
     @torch.no_grad()
@@ -131,8 +134,10 @@ class Recorder:
         return self._blocks[0]
 
 
-def mean_share(logits: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Return what these examples add to the mean cross-entropy over `count` of them, in nats."""
+def mean_share(logits: Tensor, labels: Tensor, count: int, loss: Loss = cross_entropy) -> Tensor:
+    """Return what these examples add to the mean loss over `count` of them, in nats where it is the cross-entropy."""
+    if loss is not cross_entropy:
+        return per_example(loss, logits, labels).sum() / count
     if len(labels) == count:
         return F.cross_entropy(logits, labels)
     return F.cross_entropy(logits, labels, reduction="sum") / count

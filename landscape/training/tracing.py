@@ -16,6 +16,7 @@ from ..attacks import PGD, make_ball
 from ..data import ImageData
 from ..distributed import ALONE, Group
 from ..errors import UsageError
+from ..losses import Loss, cross_entropy
 from ..results import Result, provenance
 from ..spec import nearest
 from .accuracy import Progress, judge
@@ -77,7 +78,7 @@ class Tracing:
         return replace(self, halves=halves, probe_every=probe_every)
 
     def recorder(
-        self, model: nn.Module, data: ImageData, recipe: Recipe, *, steps_per_epoch: int, group: Group = ALONE
+        self, model: nn.Module, data: ImageData, recipe: Recipe, *, steps_per_epoch: int, group: Group = ALONE, loss: Loss = cross_entropy
     ) -> Recorder:
         """Return a recorder of a run that begins at the weights that the net has."""
         assert self.halves is not None
@@ -85,7 +86,7 @@ class Tracing:
         if self.extras:
             extras = Extras(model, data, recipe, self.extras, every=self.extras_every, group=group)
         return Recorder(
-            model, steps_per_epoch=steps_per_epoch, every=self.every, halves_every=self.halves, extras=extras
+            model, steps_per_epoch=steps_per_epoch, every=self.every, halves_every=self.halves, extras=extras, loss=loss
         )
 
 

@@ -19,6 +19,7 @@ from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
 from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
+from ..losses import Loss, cross_entropy
 from ..streams import example_streams, stream
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
@@ -111,8 +112,9 @@ class Trainer:
         recorder: Recorder | None = None,
         average: Average | None = None,
         group: Group = ALONE,
+        loss: Loss = cross_entropy,
     ) -> None:
-        self.group = group
+        self.group, self.loss = group, loss
         self.model, self.recipe, self.device = model.to(device), recipe, torch.device(device)
         self.bounds = batch_bounds(len(data), recipe.batch_size)
         self.optimizer = _make_optimizer(model, recipe)
@@ -242,6 +244,11 @@ class Trainer:
         """Say whether every weight is finite; this waits for the device."""
         return all(bool(torch.isfinite(value).all()) for value in self.model.parameters())
 
+    def _wrong_among(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        if outputs.dim() != 2 or labels.dim() != 1 or labels.is_floating_point():  # no classes: nothing is wrong
+            return torch.zeros((), dtype=torch.int64, device=self.device)
+        return (outputs.argmax(1) != labels).sum()
+
     def _begin_epoch(self) -> None:
         first = self._images[
             : self.recipe.batch_size
@@ -273,17 +280,21 @@ class Trainer:
             self._walk.begin_step(step, recipe.seed, x)
         if eps > 0:
             noise = partial(_starts, recipe.seed, self.epoch, rows[own])
-            x = self._attack(recipe.attack_at(eps), self._twin.network(x), x, y, noise=noise)
+            attack, network = recipe.attack_at(eps), self._twin.network(x)
+            if self.loss is cross_entropy:
+                x = self._attack(attack, network, x, y, noise=noise)
+            else:
+                x = attack(network, x, y, noise=noise, loss=self.loss)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = lr
         self.optimizer.zero_grad()
         # In the layout that its attack has shown to pay: a function of the batch alone, for a run that goes on here.
         logits = self._forward(x, layout=self._twin.layout if eps > 0 else torch.contiguous_format)
-        loss = mean_share(logits, y, count)
+        loss = mean_share(logits, y, count, self.loss)
         recorder = self.recorder if self.recorder is not None and self.recorder.wants(step) else None
         half = None if recorder is None else recorder.first_half(step, logits, y, start=own.start, count=count)
         loss.backward()
-        loss, wrong = loss.detach(), (logits.detach().argmax(1) != y).sum()
+        loss, wrong = loss.detach(), self._wrong_among(logits.detach(), y)
         if group.world > 1:
             gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
             sums = [loss, wrong.to(loss), *gradients, *(half or [])]
@@ -307,6 +318,7 @@ class Trainer:
         n = len(self._labels)
         eps, lr = self.recipe.at(self.epoch + (len(self.bounds) - 1) / len(self.bounds))
         loss, error = self._losses.sum().item() / n, self._wrong.sum().item() / n
+        error = math.nan if self._labels.is_floating_point() else error
         told, done, epochs = format_eps(eps), self.epoch + 1, self.recipe.epochs
         logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", done, epochs, told, loss, 100 * error)
         return {"epoch": done, "eps": eps, "lr": lr, "loss": loss, "error": error}
