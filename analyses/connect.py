@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,9 @@ def connect(
     for split, model in itertools.product(splits, (model_a, model_b)):
         check_outputs(model, split.images, classes=int(split.labels.max()) + 1, loss=loss)
     check_alike(model_a, model_b, data.images)
-    recipe = Recipe(eps=attacks[-1].ball.eps, norm=attacks[-1].ball.norm, seed=seed) if recipe is None else recipe
+    if recipe is None:
+        recipe = Recipe(eps=attacks[-1].ball.eps, norm=attacks[-1].ball.norm, seed=seed)
+        recipe = replace(recipe, batch_size=min(recipe.batch_size, len(learnt)))
     recipe = curve_recipe(recipe, epochs=max(recipe.epochs if epochs is None else epochs, 1), data_spec=learnt.spec)
     way = start_of(line, curve, interior_points) if control_points is None else _through(line, curve, control_points)
     steps = trained = 0

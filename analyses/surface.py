@@ -162,7 +162,7 @@ def surface(
             "gram": gram,
             "centre_loss": centre.means.numpy(),
             "centre_loss_se": centre.errors.numpy(),
-            "centre_error_rate": centre.wrong.double().mean(dim=1).numpy(),
+            "centre_error_rate": centre.error_rates.numpy(),
             "slope": _padded(slope, (len(ladder.eps), 2)),
             "curvature": _padded(curvature, (len(ladder.eps), 2, 2)),
             **judge_landmarks(landmarks, points),

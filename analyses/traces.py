@@ -17,7 +17,7 @@ from landscape.borrow import evaluating, full_precision, twice_differentiable
 from landscape.data import Examples, as_data, select
 from landscape.errors import LandscapeError, UsageError
 from landscape.geometry import batchnorm_policy
-from landscape.losses import Loss, cross_entropy, per_example
+from landscape.losses import Loss, are_scores, cross_entropy, per_example
 from landscape.objective import Batch, Objective
 from landscape.params import ParameterSpace
 from landscape.results import Result, Snapshot, provenance
@@ -149,7 +149,7 @@ def measure_row(
     if not bool(torch.isfinite(losses).all()):
         bad = int((~torch.isfinite(losses)).sum())
         raise LandscapeError(f"the loss is not finite on {bad} of {len(losses)} examples; check the net")
-    judged = outputs.dim() == 2 and not examples.labels.is_floating_point()
+    judged = are_scores(outputs, examples.labels)
     wrong = (outputs.argmax(1).cpu() != examples.labels).double() if judged else losses.double().cpu() * math.nan
     halves = _half_gradients(frozen, w)
     gradient = sum(halves[1:], halves[0]) / frozen.n

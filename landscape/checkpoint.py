@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import logging
 import platform
@@ -161,9 +162,7 @@ def read_checkpoint(source: str | Path, *, key: str | None = None) -> Checkpoint
     if points is not None:
         points = check_tensors(path, {"points": points})["points"]
     inside = _normalisation(path, header.get("normalisation"))
-    return Checkpoint(
-        check_tensors(path, weights), path, name, sha256, **known, points=points, normalisation=inside
-    )
+    return Checkpoint(check_tensors(path, weights), path, name, sha256, **known, points=points, normalisation=inside)
 
 
 def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -> Checkpoint:
@@ -257,7 +256,7 @@ def rebuild(
         if model is not None:
             raise
         raise CheckpointError(f"{checkpoint.path} names a net that cannot be built: {error}") from error
-    weights = _naming_for(checkpoint, net)
+    weights, wrapped = _naming_for(checkpoint, net)
     _check_fit(checkpoint.path, weights, net, resolved)
     if not _keeps_types(net):
         wide = any(value.dtype == torch.float64 for value in weights.values())
@@ -271,19 +270,23 @@ def rebuild(
             f"{checkpoint.path} does not load into {resolved}: {' '.join(str(error).split())}"
         ) from error
     own = checkpoint.normalisation
-    if own is not None and not any(value is own.source for value in weights.values()):
+    # A net that was wrapped, or has these very numbers, normalises by itself.
+    if own is not None and not wrapped and not any(value is own.source for value in weights.values()):
         net = normalise_inside(net, own.mean.to(_dtype(net)), own.std.to(_dtype(net)))
     return net.eval(), resolved
 
 
-def _naming_for(checkpoint: Checkpoint, net: nn.Module) -> dict[str, Tensor]:
+def _naming_for(checkpoint: Checkpoint, net: nn.Module) -> tuple[dict[str, Tensor], bool]:
     """Return the weights under the names that the net has, as far as wrappers can tell; counters may be missing.
 
-    What was taken off first goes back on where the net has it: a prefix, or a normalisation of its own.
+    What was taken off first goes back on where the net has it: a prefix, or a normalisation of its own; and a prefix of
+    all of the net's names goes on, which makes it a wrapper: the second part of what is returned.
     """
     wanted = net.state_dict()
-    for naming in checkpoint.namings:
-        filled = dict(naming)
+    first = next(iter(wanted), "").partition(".")[0] + "."
+    shared = [first] if all(name.startswith(first) for name in wanted) else []
+    for lead, naming in itertools.product(["", *shared], checkpoint.namings):
+        filled = {lead + name: value for name, value in naming.items()}
         for name, value in wanted.items():
             if name.endswith("num_batches_tracked") and name not in filled:
                 filled[name] = torch.zeros((), dtype=value.dtype)  # older than torch 0.4.1
@@ -292,8 +295,8 @@ def _naming_for(checkpoint: Checkpoint, net: nn.Module) -> dict[str, Tensor]:
         if extra and all(re.match(r"(.*\.)?sub_block\d*\.", name) for name in extra):
             filled = {name: value for name, value in filled.items() if name in wanted}
         if filled.keys() == wanted.keys():
-            return filled
-    return checkpoint.state_dict
+            return filled, bool(lead)
+    return checkpoint.state_dict, False
 
 
 def _keeps_types(net: nn.Module) -> bool:

@@ -195,11 +195,15 @@ def _per_channel(mean: Tensor, std: Tensor) -> bool:
 def _once(path: Path, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
     """Return the tensors without a second copy of the net; raise CheckpointError where the copies differ."""
     for start in ("", "module."):
-        second = {name.removeprefix(start + _TWICE): v for name, v in tensors.items() if name.startswith(start + _TWICE)}
+        second = {
+            name.removeprefix(start + _TWICE): v for name, v in tensors.items() if name.startswith(start + _TWICE)
+        }
         first = {name: v for name, v in tensors.items() if name.removeprefix(f"{start}model.") in second}
         first = {name: v for name, v in first.items() if name.startswith(f"{start}model.")}
         if second and len(first) == len(second) and len(first) + len(second) == len(tensors):
-            if any(not torch.equal(value, second[name.removeprefix(f"{start}model.")]) for name, value in first.items()):
+            if any(
+                not torch.equal(value, second[name.removeprefix(f"{start}model.")]) for name, value in first.items()
+            ):
                 raise CheckpointError(f"{path} holds two different nets (model. and {_TWICE}); save one alone")
             return first, True
     return tensors, False

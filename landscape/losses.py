@@ -21,7 +21,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean of (outputs - targets)^2 over an example's numbers, (N,), for targets of as many: (N,) or (N, D)."""
+    """Return the mean of (outputs - targets)^2 over each example's numbers, (N,), for targets (N,) or (N, D)."""
     if outputs[0].numel() != targets[0].numel():
         raise UsageError(
             f"the net gives {outputs[0].numel()} numbers for an image, and its target has {targets[0].numel()}; "
@@ -68,8 +68,13 @@ def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     return losses
 
 
+def are_scores(outputs: Tensor, labels: Tensor) -> bool:
+    """Say whether outputs (n, K) are scores of classes that labels (n,) name: only then is there right and wrong."""
+    return outputs.dim() == 2 and labels.dim() == 1 and not labels.is_floating_point()
+
+
 def error_rate(outputs: Tensor, labels: Tensor) -> float:
     """Return the fraction of examples that logits (n, K) put into another class than labels (n,); NaN for others."""
-    if outputs.dim() != 2 or labels.dim() != 1:
+    if not are_scores(outputs, labels):
         return math.nan
     return float((outputs.argmax(1).cpu() != labels.cpu()).double().mean())

@@ -124,9 +124,7 @@ volume = together(
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
 )
 
-measured = together(
-    model, key, data, data_dir, split, n_examples, eps, norm, attack, loss, seed, device, batch_size
-)
+measured = together(model, key, data, data_dir, split, n_examples, eps, norm, attack, loss, seed, device, batch_size)
 written = together(out, overwrite, volume)
 
 

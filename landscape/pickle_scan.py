@@ -46,12 +46,12 @@ def scan_pickle(file: BinaryIO, into: Scan | None = None) -> Scan:
     for opcode, argument, _ in pickletools.genops(file):
         name = opcode.name
         if name in _PUTS or name == "MEMOIZE":
-            memo[len(memo) if name == "MEMOIZE" else int(argument)] = stack[-1]
+            memo[len(memo) if name == "MEMOIZE" else int(argument or 0)] = stack[-1]
             continue
         if name in _GETS:
-            if int(argument) not in memo:
+            if int(argument or 0) not in memo:
                 raise ValueError("a value is fetched that was never put")
-            stack.append(memo[int(argument)])
+            stack.append(memo[int(argument or 0)])
             continue
         if name == "DUP":
             stack.append(stack[-1])

@@ -92,7 +92,9 @@ def _fits(found: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _lenet(shapes: Mapping[str, tuple[int, ...]]) -> Architecture | None:
-    if shapes.keys() != {f"{layer}.{part}" for layer in ("conv1", "conv2", "fc1", "fc2") for part in ("weight", "bias")}:
+    if shapes.keys() != {
+        f"{layer}.{part}" for layer in ("conv1", "conv2", "fc1", "fc2") for part in ("weight", "bias")
+    }:
         return None
     width, channels = shapes["conv1.weight"][0] // 2, shapes["conv1.weight"][1]
     side = math.isqrt(shapes["fc1.weight"][1] // max(4 * width, 1))

@@ -24,20 +24,26 @@ class Inert:
         self.arguments = arguments
 
     def __setstate__(self, state: Any) -> None:
+        """Take the state that a file gives."""
         self.state = state
 
 
 class Record:
     """Makes an empty OrderedDict of any arguments: the one type that torch fills with items and with attributes."""
 
-    def __new__(cls, *arguments: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]  # it is what torch can fill
+    def __new__(cls, *arguments: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
+        """Return what torch can fill, and not one of these."""
         return OrderedDict()
 
 
 _INERT = {
     "numpy.dtype",
     "numpy.ndarray",
-    *(f"{package}.multiarray.{name}" for package in ("numpy.core", "numpy._core") for name in ("scalar", "_reconstruct")),
+    *(
+        f"{package}.multiarray.{name}"
+        for package in ("numpy.core", "numpy._core")
+        for name in ("scalar", "_reconstruct")
+    ),
     *(f"pathlib.{local}{kind}Path" for local in ("", "_local.") for kind in ("", "Posix", "Windows", "Pure")),
     *(f"pathlib.{local}Pure{kind}Path" for local in ("", "_local.") for kind in ("Posix", "Windows")),
     "datetime.datetime",
@@ -74,7 +80,7 @@ def stub_for(name: str) -> type | None:
 
 
 def stubs_for(names: Iterable[str]) -> list[tuple[type, str]]:
-    """Return the stand-ins for those of the names that are on the list, as torch.serialization.safe_globals takes them."""
+    """Return the stand-ins for those of the names that are on the list, as torch's safe_globals takes them."""
     return [(stub, name) for name in sorted(names) if (stub := stub_for(name)) is not None]
 
 

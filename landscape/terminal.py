@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shlex
 import signal
@@ -56,7 +57,8 @@ def progress(
     )
 
     def note(line: str) -> None:
-        bars.console.print(f"{prefix}{line}", markup=False, highlight=False, soft_wrap=True)
+        text = shown(line if line.startswith(prefix) else f"{prefix}{line}")
+        bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     stages = _Stages(note if verbose and not quiet else None)
     with (
@@ -192,6 +194,11 @@ def shown(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
+def percent(share: float) -> str:
+    """Return a share of examples as a table has it; an unknown one, where labels are no classes, as a dash."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
 def say(text: str) -> None:

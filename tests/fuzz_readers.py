@@ -46,7 +46,16 @@ from tests.results.made_traces import traces
 SECONDS, MEMORY = 20.0, 768 * 2**20  # of one file: CPU time, and bytes that the process may grow by over all of them
 LONGEST = 2_000  # letters of a message
 _SHARE_DRAWN = 6  # one result of so many is drawn too
-_FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.", "shutil.", "ctypes.dlopen")
+_FORBIDDEN = (
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "socket.",
+    "shutil.",
+    "ctypes.dlopen",
+)
 _watched: list[str] = []
 _watching = [False]
 
@@ -119,7 +128,9 @@ def edits(draw: st.DrawFn) -> list[tuple[str, float, bytes]]:
     kinds = st.sampled_from(["inner"] * 12 + ["flip", "flip", "write", "write", "drop", "repeat", "insert", "cut"])
     words = st.one_of(
         st.binary(min_size=1, max_size=8),
-        st.sampled_from([b"\0\0\0\0", b"\xff" * 4, b"\xff" * 8, b"\x7f" + b"\xff" * 3, b"\0" * 7 + b"\x80", b"R", b"."]),
+        st.sampled_from(
+            [b"\0\0\0\0", b"\xff" * 4, b"\xff" * 8, b"\x7f" + b"\xff" * 3, b"\0" * 7 + b"\x80", b"R", b"."]
+        ),
         st.sampled_from([b"cposix\nsystem\n", b"cbuiltins\neval\n", b"c__builtin__\nbytearray\n", b"\x85", b"2", b"Q"]),
     )
     return draw(st.lists(st.tuples(kinds, st.floats(0, 1), words), min_size=1, max_size=3))
@@ -181,8 +192,9 @@ def _inner_h5(content: bytes, share: float, word: bytes) -> bytes:
         pick = random.Random(f"{share}{word!r}")
         name = pick.choice(names)
         values: list[Any] = [
-            number % 2**62, -1, float("nan"), float("inf"), 1e308, "", word.decode("latin-1"), "$\\frac{$" * 5, "a" * 5000,
-            "[/red]\x1b[31m\u202e", np.array([], dtype="f8"), np.eye(2), np.bytes_(word), h5py.Empty("f8"), file[name].ref,
+            number % 2**62, -1, float("nan"), float("inf"), 1e308, "", word.decode("latin-1"), "$\\frac{$" * 5,
+            "a" * 5000, "[/red]\x1b[31m\u202e", np.array([], dtype="f8"), np.eye(2), np.bytes_(word),
+            h5py.Empty("f8"), file[name].ref,
             '{"a": [1, {"b": null}]}', "[]", "{", "1e999", ["a", "b"], [1, 2, 3], True,
         ]  # fmt: skip
         value = values[number % len(values)]
@@ -351,7 +363,9 @@ def main() -> None:
     end = time.monotonic() + 60 * given_.minutes
     while time.monotonic() < end:
         code, told = _forked(given_.out, 100, number, given_.only)
-        counts, trouble, grown = pickle.loads(bytes.fromhex(told)) if told else (Counter(), f"the process died: {code}", 0)
+        counts, trouble, grown = (
+            pickle.loads(bytes.fromhex(told)) if told else (Counter(), f"the process died: {code}", 0)
+        )
         total.update(counts)
         most = max(most, grown)
         if trouble:
@@ -364,7 +378,9 @@ def main() -> None:
             print(f"{sum(total.values()):,} files, {finds} finds, memory grew by {most / 2**20:.0f} MiB", flush=True)
     for name, count in sorted(total.items()):
         print(f"{count:>8,} {name}")
-    print(f"{sum(total.values()):,} files from seed {given_.seed} on, {finds} finds, memory grew by {most / 2**20:.0f} MiB")
+    print(
+        f"{sum(total.values()):,} files from seed {given_.seed}, {finds} finds, memory grew by {most / 2**20:.0f} MiB"
+    )
     sys.exit(1 if finds else 0)
 
 

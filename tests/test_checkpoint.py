@@ -168,10 +168,8 @@ def test_an_official_state_dict_loads_strictly(tmp_path: Path) -> None:
     state = official(16)
     torch.save(state, tmp_path / "lenet_16_eps0.4_max0.8_100.ckpt")
     found = read_checkpoint(tmp_path / "lenet_16_eps0.4_max0.8_100.ckpt")
-    assert (found.model, found.data, found.training, found.versions) == (None, None, {}, {})
-    with pytest.raises(UsageError, match="holds weights alone; name their net, such as --model lenet:width=16"):
-        load_model(found)
-    model, resolved = rebuild(found, model="lenet:width=16")
+    assert (found.model, found.data, found.versions) == ("lenet:width=16,classes=10", "mnist", {})
+    model, resolved = rebuild(found)
     assert resolved == "lenet:width=16,input=1x28x28,classes=10"
     assert sum(p.numel() for p in model.parameters()) == 3_274_634
     assert same(model.state_dict(), dict(state))
@@ -206,8 +204,8 @@ def test_bare_safetensors_load(tmp_path: Path) -> None:
 
     safetensors.torch.save_file(dict(official(1)), tmp_path / "a.safetensors")
     found = read_checkpoint(tmp_path / "a.safetensors")
-    assert found.model is None
-    assert load_model(found, model="lenet:width=1")(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+    assert found.model == "lenet:width=1,classes=10"
+    assert load_model(found)(torch.rand(2, 1, 28, 28)).shape == (2, 10)
 
 
 def test_another_architecture_is_told_apart_in_full(tmp_path: Path) -> None:

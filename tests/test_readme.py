@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -72,6 +75,33 @@ def test_the_net_of_ones_own_runs(capfd: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
     np.savez("mydata.npz", images=images, labels=rng.integers(0, 10, 40))
-    (line,) = [line for line in commands() if "mynet.py" in line]
-    assert main([*shlex.split(line)[1:], "--top", "2"], standalone_mode=False) in (None, 0)
-    assert "next: landscape plot" in capfd.readouterr().out
+    for line in [line for line in commands() if "mynet.py" in line]:
+        assert main([*shlex.split(line)[1:], "--top", "2"], standalone_mode=False) in (None, 0)
+        assert "next: landscape plot" in capfd.readouterr().out
+
+
+def test_the_nets_of_other_packages_are_built_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages are no dependency: a small net stands in for each, and its weights go through the wrapper."""
+    import torch
+    from torch import nn
+
+    from landscape.checkpoint import load_model
+
+    def small(*_: object, **__: object) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 5))
+
+    for name in ("torchvision", "timm", "robustbench", "robustbench.utils"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    torchvision: Any = sys.modules["torchvision"]
+    torchvision.models = types.SimpleNamespace(resnet18=small)
+    sys.modules["timm"].create_model = small  # type: ignore[attr-defined]
+    sys.modules["robustbench.utils"].load_model = small  # type: ignore[attr-defined]
+    (own,) = [block for block in blocks("docs/method.md", "python") if "nets.py" in block]
+    Path("nets.py").write_text(own)
+    plain = small()
+    torch.save(plain.state_dict(), "plain.pth")
+    images = torch.rand(2, 3, 4, 4)
+    mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(load_model("plain.pth", model="nets.py:resnet18")(images), plain((images - mean) / std))
+    torch.testing.assert_close(load_model("plain.pth", model="nets.py:vit")(images), plain(2 * images - 1))
+    torch.testing.assert_close(load_model("plain.pth", model="nets.py:robust")(images), plain(images))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -128,7 +129,9 @@ def refused(tmp_path: Path, content: bytes, name: str = "net.pt") -> str:
         (saved({"epoch": 3}), "holds no weights"),
         (saved({**STATE, "epoch": 3}), "holds int as epoch"),
         (saved({**STATE, "name\x1b[31m": "x"}), "holds str as 'name\\x1b[31m'"),
-        (saved({"model": STATE, "net": STATE}), "several nets (model, net)"),
+        (saved({"model": STATE, "net": {**STATE}}), "several nets (model, net); say which: --key model"),
+        (saved({"a": STATE, "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}, "b": {**STATE}}), "nets (a, b)"),
+        (saved({"optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}}), "holds no weights"),
         (saved({"a": torch.eye(3).to_sparse()}), "sparse"),
         (saved({"a": torch.ones(2, dtype=torch.complex64)}), "complex"),
         (saved({"a": torch.ones(2, device="meta")}), "empty tensor"),
@@ -157,10 +160,87 @@ def test_a_pickle_that_would_run_code_is_named_and_not_run(tmp_path: Path, legac
     assert not marker.exists()
 
 
-def test_a_whole_module_is_refused_with_its_classes(tmp_path: Path) -> None:
-    message = refused(tmp_path, saved(nn.Sequential(nn.Linear(2, 2), nn.ReLU())))
-    assert "torch.nn.modules.linear.Linear" in message
+class Own(nn.Module):
+    """A net whose class torch does not know."""
+
+
+def test_a_module_of_torch_s_own_layers_gives_its_weights_and_no_class_of_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = nn.DataParallel(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    content = saved({"net": net, "args": argparse.Namespace(lr=0.1), "best": np.float64(0.5)})
+    monkeypatch.setattr(nn.Linear, "__setstate__", os.mkdir, raising=False)  # what loading the real class would call
+    (tmp_path / "net.pt").write_bytes(content)
+    found = read_checkpoint(tmp_path / "net.pt").state_dict
+    wanted = net.module.state_dict()
+    assert list(found) == list(wanted)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_a_module_of_another_class_is_refused_with_its_name(tmp_path: Path) -> None:
+    assert "would run code" in refused(tmp_path, saved(nn.Linear(1, 1), legacy=True))  # its class came in another way
+    message = refused(tmp_path, saved(Own()))
+    assert "would run code (" in message
+    assert ".Own) and is not read" in message
     assert "torch.save(model.state_dict(), FILE)" in message
+
+
+def pickled(described: bytes) -> bytes:
+    """Put a pickle of one's own into the archive that torch.save makes of STATE."""
+    return rezipped(saved(STATE), data_pkl=described)
+
+
+def doubled(levels: int) -> bytes:
+    """Make a pickle whose key is a tuple of two of a tuple of two ...: 2^levels steps to hash, 9 bytes a level."""
+    deep = b"(I1\n\x85q\x01" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(1, levels))
+    return b"\x80\x02}q\x00" + deep[1:].replace(b"I1\n", b"K\x01") + b"K\x01s."
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        (b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.", "would run code (builtins.bytearray)"),
+        (b"\x80\x02ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R.", "would run code (torch.FloatTensor)"),
+        (b"\x80\x02ctorch._utils\n_rebuild_qtensor\n)R.", "would run code (torch._utils._rebuild_qtensor)"),
+        (b"\x80\x02c__builtin__\neval\nX\x03\x00\x00\x001+1\x85R.", "would run code (builtins.eval)"),
+        (b"\x80\x02(i__main__\nHarm\n.", "would run code (__main__.Harm)"),
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "would run code (an unnamed function)"),
+        (doubled(60), "holds more than weights"),
+        (b"\x80\x02h\x05.", "holds more than weights"),
+        (b"\x80\x02tR.", "holds more than weights"),
+    ],
+)
+def test_an_opcode_that_asks_for_more_than_tensors_is_refused_before_it_is_run(
+    tmp_path: Path, described: bytes, words: str
+) -> None:
+    assert words in refused(tmp_path, pickled(described))
+
+
+def test_a_zip_of_two_entries_of_one_name_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO(saved(STATE))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(name, b"\x80\x02}.")
+    assert "two entries of one name" in refused(tmp_path, buffer.getvalue())
+
+
+def test_numbers_shared_under_many_names_cannot_multiply(tmp_path: Path) -> None:
+    one = torch.zeros(1000, dtype=torch.float16)
+    message = refused(tmp_path, saved({f"w{n}": one for n in range(100)}))
+    assert "the same numbers under more names" in message
+    tied = {"a": one, "b": one}  # tied weights are common
+    (tmp_path / "tied.pt").write_bytes(saved(tied))
+    assert len(read_checkpoint(tmp_path / "tied.pt").state_dict) == 2
+
+
+def test_modules_within_themselves_are_not_walked_for_ever(tmp_path: Path) -> None:
+    inner = nn.Sequential(nn.Linear(1, 1))
+    for _ in range(40):
+        inner = nn.Sequential(inner, inner)
+    (tmp_path / "net.pt").write_bytes(saved(inner))
+    with contextlib.suppress(CheckpointError):
+        read_checkpoint(tmp_path / "net.pt")
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..results import Result, caveats
 from ..results.connectivity import CURVE, LINE, splits_of, way_of
-from ..terminal import print_table, say
+from ..terminal import percent, print_table, say
 from ..units import format_eps
 
 _HEADER = ("eps", "way", "loss at 0", "at 1", "highest", "at t", "barrier", "95 % from", "to", "error")
@@ -54,7 +54,7 @@ def _rows(result: Result, split: str) -> list[list[str]]:
                     *(f"{value:.3g}" for value in (loss[0], loss[-1], loss[top])),
                     f"{way.t[top]:.3g}",
                     *(f"{value:.3g}" for value in (way.barrier[rung], way.barrier_low[rung], way.barrier_high[rung])),
-                    f"{100 * np.nanmax(way.error_rate[rung]):.1f} %",
+                    percent(float(np.fmax.reduce(way.error_rate[rung]))),
                 ]
             )
     return rows

@@ -80,7 +80,15 @@ def choose_curve(pair: Pair, path: Path, *, overwrite: bool, report: Report) -> 
         overwrite=overwrite,
     )
     try:
-        done = train_curve(pair.first.model, pair.start, pair.training_split, pair.recipe, loss=pair.first.loss, files=files, progress=report)
+        done = train_curve(
+            pair.first.model,
+            pair.start,
+            pair.training_split,
+            pair.recipe,
+            loss=pair.first.loss,
+            files=files,
+            progress=report,
+        )
     except KeyboardInterrupt as interruption:
         there = files.resume.exists()
         left = f"what is done is in {files.resume}, and the same command goes on from there"

@@ -20,7 +20,9 @@ n_examples = click.option(
 
 @click.command(epilog="Example: landscape evaluate digits/eps0.1 --eps 0.1 --attacks clean,pgd100,apgd-ce")
 @click.argument("checkpoints", metavar="CKPT...", nargs=-1, required=True)
-@options.together(options.model, options.key, options.data, options.data_dir, split, n_examples, options.eps, options.norm)
+@options.together(
+    options.model, options.key, options.data, options.data_dir, split, n_examples, options.eps, options.norm
+)
 @click.option(
     "--attacks",
     metavar="NAME,...",

@@ -19,9 +19,9 @@ from ..memory import peak_bytes
 from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say
 from ..units import format_eps
+from .code import code_sha256
 from .evaluate_table import show
 from .finished import finished
-from .code import code_sha256
 from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, load_subject

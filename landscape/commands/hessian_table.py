@@ -11,7 +11,7 @@ import numpy as np
 from ..results import Result, caveats
 from ..results.concentration import has_examples
 from ..results.kinks import has_kinks
-from ..terminal import print_table, say
+from ..terminal import percent, print_table, say
 from .examples_table import show_examples
 from .kinks_table import show_kinks
 
@@ -33,7 +33,7 @@ def show(result: Result, path: Path, *, again: bool) -> None:
         share = f"{100 * gauss_newton / value:.1f} %" if value else "-"
         rows.append([str(number), f"{value:.5g}", f"{se:.2g}", relative, share, f"{slope:.1e}", _STATUS[int(status)]])
     title = (
-        f"loss {attrs['loss']:.4g} ± {attrs['loss_se']:.1g}, error {100 * attrs['error_rate']:.1f} %, "
+        f"loss {attrs['loss']:.4g} ± {attrs['loss_se']:.1g}, error {percent(attrs['error_rate'])}, "
         f"gradient norm {attrs['gradient_norm']:.2g}; {attrs['hvps']} products, guard {_GUARD[attrs['guard_passed']]}"
     )
     print_table(title, _HEADER, rows)

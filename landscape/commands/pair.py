@@ -125,6 +125,7 @@ class Pair:
             lr_schedule=request.lr_schedule or base.lr_schedule,
             lr_warmup=0.0,
             seed=request.seed,
+            batch_size=min(base.batch_size, len(self.training_split)),
         )
 
     @property
@@ -195,7 +196,9 @@ def load_pair(sources: tuple[str, str], request: Request, report: Report) -> Pai
     other = None
     try:
         unasked = "test" if request.split == "train" else "train"
-        other = load_data(first.data.spec, split=unasked, data_dir=request.data_dir, progress=report, targets=first.targets)
+        other = load_data(
+            first.data.spec, split=unasked, data_dir=request.data_dir, progress=report, targets=first.targets
+        )
     except UsageError:  # a user's own data may have one split alone; the other was read, so the spec is good
         pass
     return Pair(request, first, second, other, _attacks(first, second, request))

@@ -16,6 +16,7 @@ from ..terminal import Interruption, warn
 from .finished import finished
 
 SECONDS_BETWEEN_WRITES = 10.0  # at least; what a crash can cost
+_NOT_A_STATE = (LookupError, RuntimeError, TypeError, ValueError)  # what arrays of other names and shapes lead to
 _SHARE = 20  # and at least so many times the seconds that a write takes: writing stays under 5 % of the run
 
 
@@ -34,7 +35,7 @@ class Partial:
         self.trouble = ""
         self._fresh = fresh
         self._passed_over = False
-        self._saved = False
+        self._saved = self._resumed = False
         self._state: Callable[[], Mapping[str, np.ndarray]] | None = None
         self._written = time.monotonic()
         self._cost = 0.0
@@ -50,7 +51,7 @@ class Partial:
                 self._passed_over = True
                 return None
             raise
-        self._saved = True
+        self._saved = self._resumed = True
         return arrays
 
     def offer(self, state: Callable[[], Mapping[str, np.ndarray]]) -> None:
@@ -73,6 +74,11 @@ class Partial:
             self._saved = True
         self._written = time.monotonic()
         self._cost = self._written - began
+
+    @property
+    def resuming(self) -> bool:
+        """Whether a run has taken up what an earlier one left, and has not come further yet."""
+        return self._resumed and self._state is None
 
     def what_is_left(self) -> str:
         """Say what a run that ends here leaves behind."""
@@ -106,6 +112,13 @@ def compute_and_save(
     except Interruption as interruption:  # at a report the state is whole
         partial.flush()
         raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
+    except _NOT_A_STATE as error:
+        if not partial.resuming:
+            raise
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise ResultError(
+            f"{partial.path} does not hold what this run goes on from ({what}); delete it to begin afresh"
+        ) from error
     except KeyboardInterrupt as interruption:  # in the midst of a step it is not
         raise KeyboardInterrupt(f"interrupted at once; {partial.what_is_left()}") from interruption
     if partial.trouble:

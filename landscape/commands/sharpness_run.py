@@ -21,8 +21,8 @@ from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory, peak_bytes
 from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say
-from .finished import finished
 from .code import code_sha256
+from .finished import finished
 from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .sharpness_table import show

@@ -12,7 +12,7 @@ import numpy as np
 from ..results import Result, caveats
 from ..results.comparison import LEAST, Comparison
 from ..results.sharpness_study import OWN, Run, common_radii, compared, matrix, read_runs, shift_of
-from ..terminal import print_table, say
+from ..terminal import percent, print_table, say
 from ..units import format_eps
 
 _MATRICES = {"loss": "loss", "trace": "trace", "gauss_newton_share": "Gauss-Newton share of λ₁"}
@@ -43,7 +43,7 @@ def _curvature(result: Result, e: int) -> list[str]:
     row = [
         format_eps(float(arrays["eps"])),
         f"{arrays['loss']:.4g}",
-        f"{100 * arrays['error_rate']:.1f} %",
+        percent(float(arrays["error_rate"])),
         f"{arrays['gradient_norm']:.2g}",
         f"{value:.4g}",
         f"{arrays['lambda_1_se']:.2g}",

@@ -112,8 +112,8 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
     loss_spec = None if target.loss == "cross_entropy" else target.loss
     loss = read_loss(loss_spec)
     checkpoint = read_checkpoint(source, key=target.key)
-    for note in checkpoint.notes:
-        _log.warning("%s: %s", source, note)  # what was chosen for the user is told, unless with -q
+    if checkpoint.notes:
+        _log.warning("%s: %s", source, "; ".join(checkpoint.notes))  # what was chosen for the user; -q keeps it back
     data = target.data
     if data is None:
         data = checkpoint.data
@@ -124,7 +124,9 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
                 f"{source} names the code {data} as its data, and a file's word runs no code; "
                 f"type --data {shlex.quote(data)}"
             )
-    images = load_data(data, split=target.split, data_dir=target.data_dir, progress=report, targets=loss_spec is not None)
+    images = load_data(
+        data, split=target.split, data_dir=target.data_dir, progress=report, targets=loss_spec is not None
+    )
     net, spec = rebuild(checkpoint, model=target.model, input=images.shape, classes=images.classes)
     shape = model_shape(spec)
     if shape is not None and (shape[0] != images.shape or shape[1] < images.classes):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..results import Result, caveats
 from ..results.quadratic import agreement_radius, quadratic_along
-from ..terminal import print_table, say
+from ..terminal import percent, print_table, say
 from ..units import format_eps
 
 _HEADER = ("eps", "loss at 0", "± se", "error", "lowest", "at", "highest", "attack gap", "quadratic")
@@ -47,7 +47,7 @@ def _row(result: Result, number: int) -> list[str]:
         format_eps(float(arrays["eps"][number])),
         f"{arrays['centre_loss'][number]:.4g}",
         f"{arrays['centre_loss_se'][number]:.1g}",
-        f"{100 * arrays['centre_error_rate'][number]:.1f} %",
+        percent(float(arrays["centre_error_rate"][number])),
         lowest,
         at,
         highest,

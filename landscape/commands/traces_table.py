@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from ..results import Result, caveats
-from ..terminal import print_table, say
+from ..terminal import percent, print_table, say
 from ..units import format_eps
 
 _HEADER = ("step", "epoch", "eps", "loss", "± se", "error", "|gradient|", "± se", "unbiased", "distance")
@@ -29,7 +29,7 @@ def show(result: Result, path: Path, *, again: bool) -> None:
                 format_eps(float(eps)),
                 f"{loss:.4g}",
                 f"{loss_se:.1g}",
-                f"{100 * error:.1f} %",
+                percent(float(error)),
                 f"{norm:.3g}",
                 f"{norm_se:.1g}",
                 # The square of a norm may be estimated below 0, where nothing but noise is left.

@@ -22,8 +22,8 @@ from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say
 from ..training.batches import batch_bounds
 from ..training.recipe import Recipe
-from .finished import finished
 from .code import code_sha256
+from .finished import finished
 from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, load_subject, threat_line

@@ -77,7 +77,9 @@ def as_data(obj: Any, *, split: str = "train", classes: int | None = None, targe
     """
     if isinstance(obj, ImageData):
         if obj.labels.is_floating_point() and not targets:
-            raise DataError(f"{obj.spec} has numbers for labels, and the cross-entropy wants classes; give another loss")
+            raise DataError(
+                f"{obj.spec} has numbers for labels, and the cross-entropy wants classes; give another loss"
+            )
         return obj
     if isinstance(obj, str):
         return load_data(obj, split=split, targets=targets)

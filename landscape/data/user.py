@@ -82,9 +82,7 @@ def load_from_callable(spec: Spec, split: str, *, targets: bool = False) -> Imag
     return from_object(made, spec=str(spec), split=split, targets=targets)
 
 
-def from_object(
-    obj: Any, *, spec: str, split: str, classes: int | None = None, targets: bool = False
-) -> ImageData:
+def from_object(obj: Any, *, spec: str, split: str, classes: int | None = None, targets: bool = False) -> ImageData:
     """Return (images, labels), a Dataset or a DataLoader as ImageData, stacked once, in the order in which it comes.
 
     Raises DataError for items that are not (image, label), for images that differ in shape or are not in [0, 1], and

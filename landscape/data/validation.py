@@ -46,10 +46,15 @@ def label_tensor(labels: Any, *, count: int, classes: int | None = None, name: s
     if tensor.ndim == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if tensor.ndim != 1:
-        raise DataError(f"{name} have shape {tuple(tensor.shape)}, wanted (N,): one class per image, not one-hot")
+        raise DataError(
+            f"{name} have shape {tuple(tensor.shape)}, wanted (N,): one class per image, not one-hot "
+            "(numbers need --loss)"
+        )
     if tensor.dtype == torch.bool or tensor.is_floating_point() or tensor.is_complex():
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise DataError(f"{name} are {kind}, wanted integers: the number of each image's class, from 0; for other numbers give --loss")
+        raise DataError(
+            f"{name} are {kind}, wanted integers: each image's class, from 0; for other numbers give --loss"
+        )
     if len(tensor) != count:
         raise DataError(f"{name} number {len(tensor)}, their images {count}; wanted one label per image")
     tensor = tensor.to(torch.int64).contiguous()

@@ -32,10 +32,11 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
     dataset holds something else (references, records), or claims more than the file can hold.
     """
     group = name.rpartition("/")[0]
-    if group and file.get(group, getlink=True) is not None and not is_own(file, group, h5py.Group):
-        raise ResultError(f"{group} is a link or an array; wanted a group in the file itself")
-    if group and file.get(group, getlink=True) is None or file.get(name, getlink=True) is None:
-        return None
+    for part in filter(None, (group, name)):
+        if file.get(part, getlink=True) is None:
+            return None
+        if part == group and not is_own(file, group, h5py.Group):
+            raise ResultError(f"{group} is a link or an array; wanted a group in the file itself")
     if not is_own(file, name, h5py.Dataset):
         raise ResultError(f"{name} is a link or a group; wanted an array in the file itself")
     dataset: h5py.Dataset = file[name]
@@ -56,9 +57,9 @@ def is_own(file: h5py.File, name: str, kind: type) -> bool:
 
 
 def attribute(owner: h5py.File | h5py.Dataset, name: str) -> Any:
-    """Return an attribute of a file or a dataset as h5py gives it; raise ResultError for one that is no number, no text and no list of them.
+    """Return an attribute of a file or a dataset as h5py gives it: a number, a text, or a list of them.
 
-    What is not text in UTF-8, or claims more than the file can hold, is refused too.
+    Raises ResultError for anything else, for text that is not UTF-8, and for more than the file can hold.
     """
     file: h5py.File = owner.file
     identity = owner.attrs.get_id(name)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..attacks import Ball
+from ..attacks import PGD, Ball
 from ..attacks.apgd import APGD
 from ..attacks.reference import ReferenceAttack
 from ..attacks.square import Square
 from ..borrow import Network, evaluating, full_precision
 from ..data import to_unit
 from ..errors import UsageError
+from ..losses import per_example
 from ..results.kinds.surface import EVALUATED
-from ..streams import stream
+from ..streams import example_streams, stream
 from .point import Points
 from .scan import Index
 
 STEPS, QUERIES = 100, 500  # of each APGD, and of Square
+RESTARTS = 2  # of PGD, where there are no classes
 EXAMPLES = 128
 
 
@@ -68,22 +71,26 @@ def audit(
         found = ladder.evaluate(network).losses[:, chosen]
         for number in attacked:
             worst = found[number]
-            for attack in stronger(ladder.attacks[number].ball):
+            for attack in stronger(ladder.attacks[number].ball, judges=ladder.judges):
                 losses = _strongest(attack, points, network, images, labels, indices)
                 if losses is not None:
                     worst = torch.maximum(worst, losses)
-                    names = [*names, attack.name] if attack.name not in names else names
+                    name = "pgd" if isinstance(attack, PGD) else attack.name
+                    names = [*names, name] if name not in names else names
             excess = (worst - found[number]).numpy()
             gap[number, row, column] = excess.mean()
             errors[number, row, column] = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
         if progress is not None:
             progress(done + 1, len(places))
-    words = f"{', '.join(names)} ({STEPS} steps, {QUERIES} queries)" if names else ""
+    effort = f"{STEPS} steps, {QUERIES} queries" if ladder.judges else f"{STEPS} steps, {RESTARTS} restarts"
+    words = f"{', '.join(names)} ({effort})" if names else ""
     return Audit(gap, errors, words, len(rows) if names else 0)
 
 
-def stronger(ball: Ball) -> list[ReferenceAttack]:
-    """Return the attacks of an audit: by the gradient of two losses, and by none."""
+def stronger(ball: Ball, *, judges: bool = True) -> list[ReferenceAttack | PGD]:
+    """Return the attacks of an audit: by the gradient of two losses, and by none; for no classes, a long PGD."""
+    if not judges:  # the others look for another class
+        return [PGD(ball, steps=STEPS, restarts=RESTARTS)]
     return [APGD(ball, steps=STEPS), APGD(ball, loss="dlr", steps=STEPS), Square(ball, queries=QUERIES)]
 
 
@@ -102,14 +109,23 @@ def stratified(status: np.ndarray, ys: np.ndarray, xs: np.ndarray, *, count: int
 
 
 def _strongest(
-    attack: ReferenceAttack, points: Points, network: Network, images: Tensor, labels: Tensor, indices: list[int]
+    attack: ReferenceAttack | PGD, points: Points, network: Network, images: Tensor, labels: Tensor, indices: list[int]
 ) -> Tensor | None:
     objective = points.ladder.objective
     try:
         with evaluating(objective.model), full_precision():
+            if isinstance(attack, PGD):
+                streams = partial(_starts, objective.seed, indices)
+                found = attack(network, images, labels, noise=streams, loss=objective.loss)
+                with torch.no_grad():
+                    return per_example(objective.loss, network(found), labels).double().cpu()
             _, losses = attack.strongest(
                 network, images, labels, seed=objective.seed, indices=indices, loss=objective.loss
             )
     except UsageError:  # two classes have no DLR, vectors have no squares: the others audit alone
         return None
     return losses.double().cpu()
+
+
+def _starts(seed: int, indices: list[int], restart: int) -> list[np.random.Generator]:
+    return example_streams(seed, f"audit/restart{restart}", indices)

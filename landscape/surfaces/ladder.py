@@ -13,7 +13,7 @@ from torch import Tensor
 from ..attacks import PGD, Best
 from ..borrow import Network, evaluating, full_precision
 from ..errors import UsageError
-from ..losses import per_example
+from ..losses import are_scores, per_example
 from ..objective import Batch, Objective
 from ..streams import example_streams
 
@@ -34,11 +34,18 @@ class Found:
     wrong: Tensor
     flat: Tensor
     skipped: bool = False
+    judged: bool = True  # the labels are classes; of other targets nothing is wrong, and no error is known
 
     @property
     def means(self) -> Tensor:
         """Mean loss for each radius (E,), in nats; not finite where any example's is not."""
         return self.losses.mean(dim=1)
+
+    @property
+    def error_rates(self) -> Tensor:
+        """Fraction of examples classified wrongly for each radius (E,); NaN where the labels are no classes."""
+        rates = self.wrong.double().mean(dim=1)
+        return rates if self.judged else torch.full_like(rates, torch.nan)
 
     @property
     def errors(self) -> Tensor:
@@ -71,6 +78,11 @@ class Ladder:
     def eps(self) -> list[float]:
         """The radii, in pixel units."""
         return [attack.ball.eps for attack in self.attacks]
+
+    @property
+    def judges(self) -> bool:
+        """Whether labels are classes, so that a net can be wrong."""
+        return self.objective.labels.dim() == 1 and not self.objective.labels.is_floating_point()
 
     def freeze(self, network: Network, *, progress: Callable[[int, int], None] | None = None) -> None:
         """Fix each radius's images at those found at `network`, the net at the origin; call it once."""
@@ -111,7 +123,7 @@ class Ladder:
             return batch
 
         self._over(work)
-        return Found(losses, wrong, flat)
+        return Found(losses, wrong, flat, judged=self.judges)
 
     def _climb(self, network: Network, batch: Batch) -> list[tuple[Best, Tensor, Tensor]]:
         """Return, for each radius, the best image of each example, whether any was wrong, and no gradient at first."""
@@ -203,7 +215,7 @@ class Ladder:
         if self.eps[0] == 0:
             rung = Ladder(self.objective, self.attacks[:1]).evaluate(network)
             losses[0], wrong[0] = rung.losses[0], rung.wrong[0]
-        return Found(losses, wrong, flat, skipped=True)
+        return Found(losses, wrong, flat, skipped=True, judged=self.judges)
 
     def _over(self, work: Callable[[Batch], Batch], progress: Callable[[int, int], None] | None = None) -> None:
         done = 0
@@ -216,6 +228,6 @@ class Ladder:
 
 def _wrong(outputs: Tensor, labels: Tensor) -> Tensor:
     """Return which examples (B,) are classified wrongly: an output that is not a number is wrong too."""
-    if outputs.dim() != 2 or labels.dim() != 1:  # no classifier: there is no right and wrong
+    if not are_scores(outputs, labels):
         return torch.zeros(labels.shape[0], dtype=torch.bool, device=labels.device)
     return (outputs.argmax(dim=1) != labels) | outputs.isnan().any(dim=1)

@@ -65,7 +65,7 @@ def values_of(found: Found, eps: list[float]) -> Values:
     """Return what was found as arrays by the names of a surface's, with a status for each radius."""
     means = found.means.numpy()
     status = np.where(np.isfinite(means), EVALUATED, NOT_FINITE).astype(np.uint8)
-    errors = found.wrong.double().mean(dim=1).numpy()
+    errors = found.error_rates.numpy()
     if found.skipped:
         attacked = np.array(eps) > 0
         status[attacked], errors[attacked] = SKIPPED, np.nan

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..attacks import PGD
 from ..borrow import evaluating, full_precision
 from ..data import ImageData, as_data, select, to_unit
-from ..losses import cross_entropy
+from ..losses import are_scores, cross_entropy
 from ..objective import Objective
 from ..streams import example_streams
 
@@ -102,7 +102,7 @@ def constant_on(objective: Objective) -> bool | None:
 
     None where that has no meaning: outputs that are not (n, K) logits, labels that are no classes.
     """
-    if objective.labels.dim() != 1:
+    if objective.labels.dim() != 1 or objective.labels.is_floating_point():
         return None
     outputs, losses = objective.outputs()
     return collapsed_on(outputs, losses, objective.labels)
@@ -110,7 +110,7 @@ def constant_on(objective: Objective) -> bool | None:
 
 def collapsed_on(outputs: Tensor, losses: Tensor, labels: Tensor) -> bool | None:
     """Return `collapsed` of a net's outputs (n, K) and losses (n,) on clean examples; None where it has no meaning."""
-    if outputs.dim() != 2 or labels.dim() != 1:
+    if not are_scores(outputs, labels):
         return None
     return collapsed(Outcome(losses.cpu(), outputs.argmax(1).cpu(), labels.cpu()))
 

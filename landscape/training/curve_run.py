@@ -21,7 +21,7 @@ from .batches import batch_bounds
 from .curve_net import CurveNet
 from .guard import Guard
 from .recipe import Recipe
-from .resume import check_settings, read_state, write_state
+from .resume import check_settings, read_state, restoring, write_state
 from .tracing import TraceFile, Tracing, trace_attributes
 from .trainer import Trainer, check_trainable
 
@@ -136,9 +136,10 @@ class _Keeper:
             return
         saved, state = read_state(path)
         check_settings(path, saved, self._files.settings)
-        self._trainer.load_state(state["trainer"])
-        self._guard.load_state(state["guard"])
-        self._began -= state["seconds"]
+        with restoring(path):
+            self._trainer.load_state(state["trainer"])
+            self._guard.load_state(state["guard"])
+            self._began -= state["seconds"]
         logger.warning("going on from epoch %d, batch %d (%s)", self._trainer.epoch + 1, self._trainer.batch + 1, path)
 
     def before_batch(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(held.get("settings"), dict) or not isinstance(held.get("state"), dict):
         raise CheckpointError(f"{path} is damaged: it lacks its settings or its state; {_ANEW}")
     return held["settings"], held["state"]
+
+
+@contextlib.contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a run takes up the state of `path` into one sentence: it is not a run's."""
+    try:
+        yield
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise CheckpointError(f"{path} does not hold the state of this run ({show(what)}); {_ANEW}") from error
 
 
 def check_settings(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from .final import final_errors
 from .guard import Guard
 from .outputs import Outputs
 from .recipe import Recipe
-from .resume import check_settings, read_state, write_state
+from .resume import check_settings, read_state, restoring, write_state
 from .tracing import TestRows, TraceFile, Tracing, trace_attributes
 from .trainer import Trainer, check_trainable
 
@@ -138,12 +138,13 @@ class Session:
         """Go on from NAME.resume.pt; raise LandscapeError, naming the difference, where it is another run's."""
         path = self._outputs.resume
         state = self._group.from_first(self._read_state)
-        self._trainer.load_state(state["trainer"])
-        self._guard.load_state(state["guard"])
-        if self._tests is not None:
-            self._tests.load_state(state["tests"])
-        self._best, self._overrides = state["best"], list(state["overrides"])
-        self._began -= state["seconds"]
+        with restoring(path):
+            self._trainer.load_state(state["trainer"])
+            self._guard.load_state(state["guard"])
+            if self._tests is not None:
+                self._tests.load_state(state["tests"])
+            self._best, self._overrides = state["best"], list(state["overrides"])
+            self._began -= state["seconds"]
         self._resumed = self._overwrite = True
         self._saved = self._trainer.step
         lr = next((override["lr"] for override in reversed(self._overrides) if "lr" in override), self._recipe.lr)
@@ -160,7 +161,9 @@ class Session:
         path = self._outputs.resume
         saved, state = read_state(path)
         check_settings(path, saved, self._settings)
-        if self._outputs.out.exists() and not (state["overwrite"] or state["trainer"]["epoch"] == self._recipe.epochs):
+        with restoring(path):
+            over = state["overwrite"] or state["trainer"]["epoch"] == self._recipe.epochs
+        if self._outputs.out.exists() and not over:
             raise LandscapeError(f"{self._outputs.out} exists and is kept; give --overwrite, or another --out")
         self._save(self._outputs.epochs[0], overwrite=True)  # the weights that it began with: here they are once more
         return state

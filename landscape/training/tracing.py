@@ -78,7 +78,14 @@ class Tracing:
         return replace(self, halves=halves, probe_every=probe_every)
 
     def recorder(
-        self, model: nn.Module, data: ImageData, recipe: Recipe, *, steps_per_epoch: int, group: Group = ALONE, loss: Loss = cross_entropy
+        self,
+        model: nn.Module,
+        data: ImageData,
+        recipe: Recipe,
+        *,
+        steps_per_epoch: int,
+        group: Group = ALONE,
+        loss: Loss = cross_entropy,
     ) -> Recorder:
         """Return a recorder of a run that begins at the weights that the net has."""
         assert self.halves is not None

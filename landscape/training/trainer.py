@@ -19,7 +19,7 @@ from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
 from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
-from ..losses import Loss, cross_entropy
+from ..losses import Loss, are_scores, cross_entropy
 from ..streams import example_streams, stream
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
@@ -244,8 +244,8 @@ class Trainer:
         """Say whether every weight is finite; this waits for the device."""
         return all(bool(torch.isfinite(value).all()) for value in self.model.parameters())
 
-    def _wrong_among(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        if outputs.dim() != 2 or labels.dim() != 1 or labels.is_floating_point():  # no classes: nothing is wrong
+    def _wrong_among(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if not are_scores(outputs, labels):
             return torch.zeros((), dtype=torch.int64, device=self.device)
         return (outputs.argmax(1) != labels).sum()
 

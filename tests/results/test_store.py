@@ -237,7 +237,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "deep JSON": (changed(lambda file: file.attrs.__setitem__("training", "[" * 20_000)), "'training' is no JSON"),
     "no array": (changed(lambda file: file.__delitem__("residuals")), "lacks the array 'residuals'"),
     "extra array": (changed(lambda file: file.__setitem__("residual", [1])), "'residual' is no array of this kind"),
-    "dtype": (changed(lambda file: replaced(file, "residuals", data=["a"] * 20)), "residuals is of dtype object; wanted float64"),
+    "dtype": (
+        changed(lambda file: replaced(file, "residuals", data=["a"] * 20)),
+        "residuals is of dtype object; wanted float64",
+    ),
     "shape": (changed(lambda file: replaced(file, "residuals", data=np.ones(3))), "residuals has k = 3; wanted k = 20"),
     "huge": (
         changed(lambda file: replaced(file, "residuals", shape=(2**40,), dtype="f8", chunks=(2**10,))),
