@@ -21,6 +21,7 @@ from .data import to_unit
 from .errors import UsageError
 from .losses import Loss, cross_entropy
 from .memory import out_of_memory
+from .models import normalisation_of
 from .objective import Objective
 from .units import check_eps, parse_eps
 
@@ -207,6 +208,11 @@ def check_alike(one: nn.Module, other: nn.Module, images: Tensor) -> None:
     outputs of the second: then they differ in more, and no point of the first's weight space is the second net.
     """
     first = next(one.parameters())
+    inside = [normalisation_of(net) for net in (one, other)]
+    if (inside[0] is None) != (inside[1] is None) or not all(
+        torch.equal(own, theirs) for own, theirs in zip(*(part or () for part in inside), strict=True)
+    ):
+        raise UsageError("the nets normalise images in different ways, and no curve leads from one to the other's")
     with torch.no_grad(), evaluating(one), evaluating(other):
         inputs = to_unit(images[:8], device=first.device, dtype=first.dtype)
         theirs: dict[str, Tensor] = {name: value for name, value in other.named_parameters() if value.requires_grad}

@@ -30,10 +30,10 @@ _SIDES = {64: (1, 8, 8), 784: (1, 28, 28), 3072: (3, 32, 32)}  # inputs of a fla
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net of ours by its spec, without its input, and the image shape (C, H, W) that it fits, None where many do."""
+    """A net of ours by its spec, without its input, and an image shape (C, H, W) that it fits, the usual of many."""
 
     spec: str
-    input: Shape | None
+    input: Shape
     words: str
 
 
@@ -86,7 +86,7 @@ def _radius(text: str) -> float:
 def _fits(found: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Say whether the net that was guessed has just these names and shapes."""
     with torch.device("meta"):
-        net, _ = build_model(found.spec, **({} if found.input is None else {"input": found.input}))
+        net, _ = build_model(found.spec, input=found.input)
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     return {n: s for n, s in wanted.items() if not n.endswith("num_batches_tracked")} == dict(shapes)
 

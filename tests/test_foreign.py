@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from landscape.arguments import check_alike
 from landscape.checkpoint import load_model, read_checkpoint, rebuild, save_checkpoint
 from landscape.errors import CheckpointError, UsageError
 from landscape.models import build_model, normalisation_of
@@ -188,6 +190,9 @@ def test_a_normalisation_in_the_file_is_put_into_the_net(tmp_path: Path, form: s
     wanted = plain((images - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1))
     torch.testing.assert_close(net(images), wanted)
     assert list(net.state_dict()) == list(plain.state_dict())
+    torch.testing.assert_close(copy.deepcopy(net).double()(images.double()).float(), wanted)  # as attacks take it
+    with pytest.raises(UsageError, match="normalise images in different ways"):
+        check_alike(net, plain, images)
     again = save_checkpoint(tmp_path / "b.pt", net, model_spec=found.model, data_spec=None, training={})
     torch.testing.assert_close(load_model(again, input=(3, 32, 32))(images), wanted)
 

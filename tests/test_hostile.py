@@ -137,7 +137,7 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
     "half precision": (replaced("residuals", data=np.ones(20, "f2")), "residuals is of dtype float16; wanted float64"),
     "a reference": (lambda file: file.attrs.create("seed", file["k"].ref), "'seed' is of dtype Reference"),
     "a record": (attribute("seed", np.zeros((), [("a", "f8")])), "'seed' is of dtype [('a', '<f8')]"),
-    "a sequence": (attribute("seed", [1.0, 2.0], h5py.vlen_dtype("f8")), "attribute 'seed'"),
+    "bits": (attribute("seed", np.void(b"abc")), "'seed' is of dtype |V3"),
     "text for a number": (attribute("n_examples", "many"), "'n_examples' is 'many'"),
     "Latin-1": (attribute("model", b"r\xe9seau", h5py.string_dtype()), "text that is not UTF-8"),
     "bytes": (attribute("model", np.bytes_(b"r\xe9seau")), "attribute 'model' is b'r\\xe9seau'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -19,9 +20,11 @@ from ..spec import Spec, load_callable
 from .examples import IN_MEMORY, ImageData, checked
 from .validation import as_tensor
 
-# What comes out of NumPy and zipfile when an .npz is damaged, or is something else.
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
-_DAMAGE += (TypeError, SyntaxError, OverflowError, struct.error)  # from the headers of the arrays
+# What comes out of NumPy and zipfile when an .npz is damaged, or is something else; the last ones from arrays' headers.
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(TypeError, SyntaxError, OverflowError, struct.error, tokenize.TokenError),
+)
 _SMALL, _MOST_PACKED = 2**26, 64  # bytes that any file may unpack to; the most that a larger one may, byte for byte
 
 
@@ -48,6 +51,7 @@ def load_npz(spec: Spec, split: str, *, targets: bool = False) -> ImageData:
             if missing:
                 held = ", ".join(stored.files) or "nothing"
                 raise DataError(f"{path} has no {' and no '.join(missing)}; it holds {held}")
+            assert stored.zip is not None
             _check_sizes(path, stored.zip)
             images, labels = (stored[name] for name in names)
             every = [stored[name] for name in ("labels", "test_labels") if name in stored.files]

@@ -91,7 +91,7 @@ def is_snapshot_of(path: str | Path, identity: Mapping[str, Any]) -> bool:
 def is_of(file: h5py.File, kind: str, version: int) -> bool:
     """Say whether an open file is an unfinished computation of this kind and version."""
     told = {name: attribute(file, name) for name in ("kind", "schema_version") if name in file.attrs}
-    return bool(np.array_equal(told.get("kind"), kind) and np.array_equal(told.get("schema_version"), version))
+    return bool(np.array_equal(told.get("kind", ""), kind) and np.array_equal(told.get("schema_version", -1), version))
 
 
 def read_mapping(file: h5py.File, name: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _read_array(file: h5py.File, name: str, path: str | Path) -> np.ndarray:
     dataset = own_dataset(file, name)
     assert dataset is not None
     array = np.asarray(dataset[()])
-    told = attribute(dataset, "crc32") if "crc32" in dataset.attrs else None
+    told = attribute(dataset, "crc32") if "crc32" in dataset.attrs else -1
     if array.dtype.kind not in "biuf" or not np.array_equal(told, _crc32(array)):
         raise ResultError(f"{path} is damaged ({name} fails its checksum); delete it to begin afresh")
     return array
