@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import logging
 import platform
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,13 +20,13 @@ from torch import Tensor, nn
 from . import __version__
 from .errors import CheckpointError, UsageError
 from .files import atomic_path
+from .fitting import check_fit, dtype_of, keeps_types, naming_for
 from .foreign import Normalisation, find_weights
 from .models import ARCHITECTURES, build_model, model_shape, normalisation_of, normalise_inside
-from .published import claims_of, infer_architecture
+from .published import claims_of, in_words, infer_architecture
 from .safe_load import check_plain, check_tensors, load_untrusted, show
 from .shipped import resolve_checkpoint, shipped_names
 from .spec import parse_spec
-from .units import format_eps
 
 __all__ = [
     "Checkpoint",
@@ -176,8 +174,7 @@ def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -
     if inferred is not None:
         notes.append(f"{inferred[0].words} by its names and shapes")
     if training:
-        told = ", ".join(f"{word} {_told(word, value)}" for word, value in training.items())
-        notes.append(f"{told}, trained on {data}, by the file's name")
+        notes.append(f"{in_words(training)}, trained on {data}, by the file's name")
     return Checkpoint(
         weights,
         path,
@@ -192,12 +189,6 @@ def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -
         notes=tuple(notes),
         key=key,
     )
-
-
-def _told(word: str, value: Any) -> str:
-    if isinstance(value, float):
-        return format_eps(value) if word.startswith("eps") else f"{value:g}"
-    return str(value)
 
 
 def _normalisation(path: Path, told: Any) -> Normalisation | None:
@@ -256,9 +247,9 @@ def rebuild(
         if model is not None:
             raise
         raise CheckpointError(f"{checkpoint.path} names a net that cannot be built: {error}") from error
-    weights, wrapped = _naming_for(checkpoint, net)
-    _check_fit(checkpoint.path, weights, net, resolved)
-    if not _keeps_types(net):
+    weights, wrapped = naming_for(net, checkpoint.namings) or (checkpoint.state_dict, False)
+    check_fit(checkpoint.path, weights, net, resolved)
+    if not keeps_types(net):
         wide = any(value.dtype == torch.float64 for value in weights.values())
         net.to(torch.float64 if wide else torch.float32)
     if named:
@@ -272,38 +263,8 @@ def rebuild(
     own = checkpoint.normalisation
     # A net that was wrapped, or has these very numbers, normalises by itself.
     if own is not None and not wrapped and not any(value is own.source for value in weights.values()):
-        net = normalise_inside(net, own.mean.to(_dtype(net)), own.std.to(_dtype(net)))
+        net = normalise_inside(net, own.mean.to(dtype_of(net)), own.std.to(dtype_of(net)))
     return net.eval(), resolved
-
-
-def _naming_for(checkpoint: Checkpoint, net: nn.Module) -> tuple[dict[str, Tensor], bool]:
-    """Return the weights under the names that the net has, as far as wrappers can tell; counters may be missing.
-
-    What was taken off first goes back on where the net has it: a prefix, or a normalisation of its own; and a prefix of
-    all of the net's names goes on, which makes it a wrapper: the second part of what is returned.
-    """
-    wanted = net.state_dict()
-    first = next(iter(wanted), "").partition(".")[0] + "."
-    shared = [first] if all(name.startswith(first) for name in wanted) else []
-    for lead, naming in itertools.product(["", *shared], checkpoint.namings):
-        filled = {lead + name: value for name, value in naming.items()}
-        for name, value in wanted.items():
-            if name.endswith("num_batches_tracked") and name not in filled:
-                filled[name] = torch.zeros((), dtype=value.dtype)  # older than torch 0.4.1
-        extra = [name for name in filled if name not in wanted]
-        # AWP's wide nets hold their first block a second time.
-        if extra and all(re.match(r"(.*\.)?sub_block\d*\.", name) for name in extra):
-            filled = {name: value for name, value in filled.items() if name in wanted}
-        if filled.keys() == wanted.keys():
-            return filled, bool(lead)
-    return checkpoint.state_dict, False
-
-
-def _keeps_types(net: nn.Module) -> bool:
-    """Return whether weights that move, all float32 or all float64, stand on frozen ones of another type."""
-    moving = {value.dtype for value in net.parameters() if value.requires_grad}
-    frozen = {value.dtype for value in net.parameters() if not value.requires_grad and value.is_floating_point()}
-    return len(moving) == 1 and moving <= {torch.float32, torch.float64} and bool(frozen - moving)
 
 
 def _spec_to_build(checkpoint: Checkpoint, model: str | None) -> str:
@@ -334,33 +295,6 @@ def _shape_for(checkpoint: Checkpoint, spec: str) -> dict[str, Any]:
     architecture = ARCHITECTURES.get(parse_spec(spec).head)
     published = architecture.published_input if architecture is not None else None
     return {"input": published} if published is not None else {}
-
-
-def _dtype(net: nn.Module) -> torch.dtype:
-    return next((value.dtype for value in net.parameters() if value.requires_grad), torch.float32)
-
-
-def _check_fit(path: Path, held: dict[str, Tensor], net: nn.Module, resolved: str) -> None:
-    wanted = net.state_dict()
-    missing = [name for name in wanted if name not in held]
-    unexpected = [show(name) for name in held if name not in wanted]
-    misshaped = [
-        f"{name} {_by(held[name])} instead of {_by(wanted[name])}"
-        for name in wanted
-        if name in held and isinstance(wanted[name], Tensor) and held[name].shape != wanted[name].shape
-    ]
-    parts = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for names, kind in ((missing, "missing"), (unexpected, "unexpected"), (misshaped, "mis-shaped"))
-        if names
-    ]
-    if parts:
-        message = f"{path} does not fit {resolved}: {', '.join(parts)}; name its net with --model"
-        raise CheckpointError(message)
-
-
-def _by(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .errors import LandscapeError
 from .models import build_model
+from .units import format_eps
 
 Shape = tuple[int, int, int]
 _PUBLISHED = re.compile(
@@ -75,6 +76,17 @@ def claims_of(path: Path) -> tuple[dict[str, Any], str | None]:
     if known and setting.startswith("periodic"):
         told["periodic"] = True
     return told, "mnist" if mnist else "cifar10"
+
+
+def in_words(claims: Mapping[str, Any]) -> str:
+    """Return what a name tells, as it is printed."""
+    return ", ".join(f"{word} {_told(word, value)}" for word, value in claims.items())
+
+
+def _told(word: str, value: Any) -> str:
+    if isinstance(value, float):
+        return format_eps(value) if word.startswith("eps") else f"{value:g}"
+    return str(value)
 
 
 def _radius(text: str) -> float:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A room is a module of landscape/ or a folder of them. It imports its own floor and those below, without cycles.
 FLOORS = {
     0: "errors units spec streams files results theory statistics",  # words, units, files
-    1: "data models params checkpoint foreign published safe_load pickle_scan stubs shipped "  # data and nets
+    1: "data models params checkpoint fitting foreign published safe_load pickle_scan stubs shipped "  # data and nets
     "borrow losses memory capture",
     2: "arguments attacks evaluation objective replica curvature geometry surfaces",  # mathematics
     3: "training distributed",
