@@ -21,7 +21,7 @@ from ..terminal import progress, say_next, warn
     multiple=True,
     help="A checkpoint that is not where the file says; may be given several times.",
 )
-@options.together(options.model, options.data, options.data_dir)
+@options.together(options.model, options.data, options.data_dir, options.loss)
 @click.option(
     "--sample",
     type=options.Count(),
@@ -38,6 +38,7 @@ def command(
     model: str | None,
     data: str | None,
     data_dir: Path | None,
+    loss: str | None,
     sample: int | str | None,
     seed: int,
     device: str,
@@ -51,6 +52,7 @@ def command(
     and data are known by their SHA-256. Numbers agree within the rounding of float32 sums, or within what a rounding of
     the weights changes: so much may another device differ. Exit code 1: something differs, or could not be rechecked.
     """
+    from ..losses import read_loss
     from ..rechecks import recheck
     from .recheck_table import show
 
@@ -65,6 +67,7 @@ def command(
                     model=model,
                     data=data,
                     data_dir=data_dir,
+                    loss=read_loss(loss),
                     sample=sample,
                     seed=seed,
                     device=place,

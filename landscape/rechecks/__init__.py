@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from ..errors import ResultError, UsageError
-from ..losses import Loss, cross_entropy
-from ..results import read_result
+from ..losses import NAMED, Loss, cross_entropy
+from ..results import Result, read_result
 from . import connect, evaluate, hessian, sharpness, surface, theory, traces
 from .case import Case
 from .numbers import NUDGES, Check, Nets, Unit, judge, nudge
@@ -97,7 +98,9 @@ def recheck(
     if result.attrs.get("status") == "partial":
         raise ResultError(f"{path} is a partial result; repeat the command that began it, then recheck what it writes")
     paths = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
-    given = Given(checkpoints=paths, model=model, data=data, data_dir=data_dir, device=device)
+    loss = _loss_of(path, result, loss)
+    targets = loss is not cross_entropy
+    given = Given(checkpoints=paths, model=model, data=data, data_dir=data_dir, device=device, targets=targets)
     case = Case(path, result, Origin(path, result, given), sample, seed, batch_size, loss)
     _ = case.data
     nets: Nets = [] if result.kind in _WITHOUT_NETS else case.nets
@@ -121,6 +124,19 @@ def recheck(
     if progress is not None:
         progress("rechecked", len(units), len(units))
     return Recheck(path, result.kind, checks)
+
+
+def _loss_of(path: Path, result: Result, given: Loss) -> Loss:
+    """Return the loss that a result is of: the one given, or ours that it names; code that it names is not run."""
+    named = result.attrs.get("loss_function")
+    if given is not cross_entropy or not isinstance(named, str):
+        return given
+    if named not in NAMED:
+        raise ResultError(
+            f"{path} names the code {named} as its loss, and a file's word runs no code; "
+            f"type --loss {shlex.quote(named)}"
+        )
+    return NAMED[named]
 
 
 def grouped(checks: Sequence[Check]) -> Mapping[str, list[Check]]:

@@ -32,6 +32,7 @@ class Given:
     data: Any = None
     data_dir: str | Path | None = None
     device: str = "cpu"
+    targets: bool = False  # labels may be numbers: the loss is a user's own
 
 
 class Origin:
@@ -40,14 +41,16 @@ class Origin:
     def __init__(self, path: Path, result: Result, given: Given) -> None:
         self.path, self.attrs, self.given = path, result.attrs, given
         self._splits: dict[str, ImageData] = {}
+        key = result.attrs.get("checkpoint_key")
+        self._key = key if isinstance(key, str) else None
 
     def checkpoint(self, name: str, sha256: str) -> Checkpoint:
         """Return the checkpoint of this hash: one that was given, else one that the name leads to."""
         others = []
         for place in [*map(str, self.given.checkpoints), *self._places(name)]:
             try:
-                found = read_checkpoint(place)
-            except CheckpointError:
+                found = read_checkpoint(place, key=self._key)
+            except (CheckpointError, UsageError):
                 if place in map(str, self.given.checkpoints):
                     raise  # what a person has named is there, and can be read
                 continue
@@ -118,7 +121,7 @@ class Origin:
     def _load(self, split: str) -> ImageData:
         given = self.given.data
         if given is not None and not isinstance(given, str):
-            return as_data(given, split=split)
+            return as_data(given, split=split, targets=self.given.targets)
         spec = given or self.attrs.get("data")
         if not isinstance(spec, str) or spec == "in memory":
             raise ResultError(f"{self.path} does not say which data it was made on; name them with --data")
@@ -130,7 +133,7 @@ class Origin:
             )
         if given is None and parsed.head.endswith(".npz") and not Path(parsed.head).is_file():
             spec = str(next((place for place in self._around(parsed.head) if place.is_file()), spec))
-        return load_data(spec, split=split, data_dir=self.given.data_dir)
+        return load_data(spec, split=split, data_dir=self.given.data_dir, targets=self.given.targets)
 
     def net_of(self, checkpoint: Checkpoint, images: ImageData) -> nn.Module:
         """Return the net of another checkpoint of the same spec, in eval mode on the device."""

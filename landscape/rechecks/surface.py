@@ -47,7 +47,7 @@ def units(case: Case) -> Iterator[Unit]:
         points = prepared(nets[0]).points
         found = points.ladder.evaluate(points.network(0, 0))
         slope, curvature = quadratic(points)
-        wrong = found.wrong.double().mean(dim=1)
+        wrong = found.error_rates
         numbers: dict[Key, float] = {}
         for e, radius in enumerate(eps):
             numbers |= {

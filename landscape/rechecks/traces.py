@@ -46,7 +46,7 @@ def _of_checkpoints(case: Case) -> Iterator[Unit]:
         def measure(nets: Nets, number: int = number, attack: Any = attack, where: str = where) -> dict[Key, float]:
             start = ParameterSpace(nets[0]).point(nets[0]).double()
             seed = int(case.attrs["seed"])
-            values = measure_row(nets[number], case.examples, attack, start, seed, case.batch_size)
+            values = measure_row(nets[number], case.examples, attack, start, seed, case.batch_size, case.loss)
             return {(name, where): value for name, value in zip(MEASURED, values, strict=True)}
 
         loss, gradient = abs(float(arrays["loss"][row])), abs(float(arrays["gradient_norm"][row]))

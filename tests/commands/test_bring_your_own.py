@@ -120,6 +120,10 @@ def test_a_regression_with_a_loss_of_ones_own(regression: tuple[str, ...]) -> No
     assert way.arrays["loss"][0, 25] < way.arrays["line_loss"][0, 25]
     done = landscape("plot", "s.h5"), landscape("plot", "c.h5"), landscape("plot", "h.h5"), landscape("info", "s.h5")
     assert [one.code for one in done] == [0, 0, 0, 0], done
+    assert "type --loss nets.py:absolute" in landscape("recheck", "h.h5", *regression[:4]).err
+    for path in ("h.h5", "s.h5"):
+        rechecked = landscape("recheck", path, *regression[:6], "--sample", "1")
+        assert rechecked.code == 0, rechecked
     traced = result_of("traces", one, "regressor2.pth", *regression, out="t.h5")
     assert traced.arrays["loss"][0] == pytest.approx(curved.attrs["loss"], rel=1e-5)
 
