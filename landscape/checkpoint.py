@@ -51,8 +51,8 @@ class Checkpoint:
     `model` and `data` are specs, and `training` the settings; of other people's weights they are what shapes and a
     published name tell, else None and empty. `points` (m, P) are the interior control points of a curve, where the net
     is one of them. `namings` are the tensors under the names that wrappers gave them, `normalisation` what the net is
-    to do to images in [0, 1] first, `input` the image shape (C, H, W) that was inferred, `notes` what was chosen, and
-    `key` which of several nets was asked for.
+    to do to images in [0, 1] first, `input` the image shape (C, H, W) that was inferred, `notes` what was chosen,
+    `guess` how `model` was inferred, and `key` which of several nets was asked for.
     """
 
     state_dict: dict[str, Tensor]
@@ -68,7 +68,12 @@ class Checkpoint:
     normalisation: Normalisation | None = None
     input: tuple[int, int, int] | None = None
     notes: tuple[str, ...] = ()
+    guess: str = ""
     key: str | None = None
+
+    def told(self, model: str | None) -> str:
+        """Return what was chosen for the user, who named `model` or nothing; an empty text where nothing was."""
+        return "; ".join([*self.notes, *([self.guess] if self.guess and model is None else [])])
 
 
 def save_checkpoint(
@@ -171,8 +176,6 @@ def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -
     if inferred is not None and inferred[1]:
         weights = {inferred[1].get(old, old): value for old, value in weights.items()}
     training, data = claims_of(path)
-    if inferred is not None:
-        notes.append(f"{inferred[0].words} by its names and shapes")
     if training:
         notes.append(f"{in_words(training)}, trained on {data}, by the file's name")
     return Checkpoint(
@@ -187,6 +190,7 @@ def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -
         normalisation=found.normalisation,
         input=None if inferred is None else inferred[0].input,
         notes=tuple(notes),
+        guess="" if inferred is None else f"{inferred[0].words} by its names and shapes",
         key=key,
     )
 
@@ -214,8 +218,8 @@ def load_model(
 ) -> nn.Module:
     """Rebuild the net of a checkpoint with its weights, in eval mode on the CPU; see `read_checkpoint`, `rebuild`."""
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source, key=key)
-    for note in checkpoint.notes:
-        _log.info("%s: %s", checkpoint.path, note)
+    if notes := checkpoint.told(model):
+        _log.info("%s: %s", checkpoint.path, notes)
     return rebuild(checkpoint, model=model, input=input, classes=classes)[0]
 
 

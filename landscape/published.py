@@ -44,9 +44,10 @@ def infer_architecture(weights: Mapping[str, Tensor]) -> tuple[Architecture, dic
     The activation leaves no trace, and is taken to be the published one, ReLU.
     """
     shapes = {name: tuple(value.shape) for name, value in weights.items() if not name.endswith("num_batches_tracked")}
-    for renamed in ({}, {f"linear.{part}": f"classifier.{part}" for part in ("weight", "bias")}):
+    usual = {f"linear.{part}": f"classifier.{part}" for part in ("weight", "bias")}  # of most ResNets on CIFAR-10
+    for renamed, guesses in (({}, (_lenet, _resnet, _vgg, _linear, _mlp)), (usual, (_resnet,))):
         named = {renamed.get(name, name): shape for name, shape in shapes.items()}
-        for guess in (_lenet, _resnet, _vgg, _linear, _mlp):
+        for guess in guesses:
             try:
                 found = guess(named)
             except (KeyError, IndexError, LandscapeError):

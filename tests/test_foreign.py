@@ -145,7 +145,7 @@ def test_the_state_dict_is_found_wherever_it_lies(tmp_path: Path, wrapped: Any, 
     state = lenet()
     found = read_checkpoint(stored(tmp_path, wrapped(state)))
     assert told in "; ".join(found.notes)
-    assert "lenet of width 2" in found.notes[-1]
+    assert "lenet of width 2" in found.guess
     assert {name: value.tolist() for name, value in found.state_dict.items()} == {
         n: v.tolist() for n, v in state.items()
     }

@@ -66,7 +66,7 @@ def _checkpoint(source: str, key: str | None) -> list[tuple[str, str]]:
         ("model", checkpoint.model or "unknown: bare weights; give --model"),
         ("data", checkpoint.data or "unknown: give --data"),
         *([] if not isinstance(curve, dict) else [("curve", _curve(curve))]),
-        *(("chosen", note) for note in checkpoint.notes),
+        *(("chosen", note) for note in (*checkpoint.notes, checkpoint.guess) if note),
         ("tensors", f"{len(checkpoint.state_dict)}, {parameters:,} numbers"),
         *((name, _text(name, value)) for name, value in training.items() if _known(value)),
         ("epochs in history", str(len(history))),

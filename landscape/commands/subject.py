@@ -112,8 +112,8 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
     loss_spec = None if target.loss == "cross_entropy" else target.loss
     loss = read_loss(loss_spec)
     checkpoint = read_checkpoint(source, key=target.key)
-    if checkpoint.notes:
-        _log.warning("%s: %s", source, "; ".join(checkpoint.notes))  # what was chosen for the user; -q keeps it back
+    if notes := checkpoint.told(target.model):
+        _log.warning("%s: %s", source, notes)  # what was chosen for the user; -q keeps it back
     data = target.data
     if data is None:
         data = checkpoint.data
