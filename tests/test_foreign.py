@@ -15,6 +15,7 @@ from landscape.checkpoint import load_model, read_checkpoint, rebuild, save_chec
 from landscape.errors import CheckpointError, UsageError
 from landscape.models import build_model, normalisation_of
 from landscape.published import claims_of
+from landscape.results import read_result
 from tests.commands.runner import landscape
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
@@ -109,6 +110,18 @@ def test_a_published_file_loads_by_its_name_alone(tmp_path: Path, path: str, spe
     done = landscape("info", file)
     assert done.code == 0
     assert "by the file's name" in done.out
+
+
+@pytest.mark.real_data
+def test_a_published_file_is_measured_by_its_name_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lenet_16_eps0.4_max0.8_100.ckpt"
+    torch.save(build_model("lenet:width=2", input=(1, 28, 28), seed=0)[0].state_dict(), path)
+    words = ("--attacks", "clean,pgd2", "--n-examples", "8", "--no-adequacy", "--out", "e.h5")
+    done = landscape("evaluate", path, *words)
+    assert done.code == 0, done.err
+    assert "linf eps 0.4, 8 of 10,000 test examples of mnist" in done.out
+    attrs = read_result("e.h5", only=()).attrs
+    assert (attrs["eps"], attrs["model"]) == (0.4, ["lenet:width=2,input=1x28x28,classes=10"])
 
 
 def test_a_curve_of_the_published_form_is_refused_whole_and_read_at_one_end(tmp_path: Path) -> None:

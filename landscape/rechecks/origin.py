@@ -142,7 +142,7 @@ class Origin:
         return self._built(checkpoint, given, specs[0], images).eval().to(self.given.device)
 
     def _built(self, checkpoint: Checkpoint, model: str | None, spec: str, images: ImageData) -> nn.Module:
-        if model is None and checkpoint.model is None:
+        if model is None and (checkpoint.model is None or checkpoint.guess):  # shapes tell no activation
             model = spec
         if model is not None and self.given.model is None and _is_code(model):
             raise ResultError(
