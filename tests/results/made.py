@@ -111,3 +111,26 @@ def with_examples(
         rival = (label + 1) % 10
         arrays |= {"margin": margin, "rival": rival, "predicted": np.where(margin < 0, rival, label)}
     return {f"examples/{name}": array for name, array in arrays.items()}
+
+
+def with_kinks(*, n: int = 12, directions: int = 1, jump: float = 0.5) -> dict[str, Any]:
+    """Return what a Hessian result holds beside the rest where an adversary attacks anew: every third example kinks."""
+    h = np.array([0.01, 0.02, 0.05, 0.1])
+    shape = (directions, len(h), n)
+    step, kinks = h[None, :, None], np.arange(n) % 3 == 0
+    added = np.where(kinks, jump / step, 2.0) * np.ones(shape)
+    missed = np.broadcast_to((np.arange(n) % 2 == 0) & (step < 0.05), shape)
+    arrays = {
+        "h": h,
+        "direction": np.arange(1, directions + 1),
+        "index": np.arange(n),
+        "curvature": 40.0 + added,
+        "frozen": np.full(shape, 40.0),
+        "raw": np.full(shape, 60.0),
+        "jump": added * step,
+        "distance": np.full(shape, 0.2),
+        "own_jump": np.where(missed, -0.1, 0.1),
+        "crosses": (~missed).astype(np.uint8),
+        "verdict": np.where(kinks, 1, 2) * np.ones(shape, dtype=np.uint8),
+    }
+    return {"adversary": "reattacked", **{f"reattack/{name}": array for name, array in arrays.items()}}
