@@ -15,7 +15,8 @@ from .examples import as_examples, reach
 
 TOL = 1e-6  # nats between the two values
 _ENUMERATED = 10  # pixels of which all settings are tried when the worst input is bounded
-_ROUNDS = 60  # of inputs added for each smoothing
+_ROUNDS = 200  # of inputs added for each smoothing
+_HASTY, _PATIENT = 40, 3000  # steps of the minimisation while inputs are still added, and once they are all there
 _ASCENTS = 12
 
 
@@ -70,12 +71,16 @@ def multiclass_optimum(
     problem = _Problem(numbers, classes, bias)
     last = tol / 4
     for temperature in [*10.0 ** np.arange(-1, np.log10(last), -1), last]:
+        steps = _HASTY
         for _ in range(_ROUNDS):
-            point = problem.minimise(point, seen, temperature)
+            point = problem.minimise(point, seen, temperature, steps)
             worst, found, _ = _worst(*problem.parts(point), numbers, low, high)
-            if (found - problem.losses(point, seen).max(1)).mean() <= temperature:
+            if (found - problem.losses(point, seen).max(1)).mean() > temperature:
+                seen = np.concatenate([seen, worst[:, None]], axis=1)
+            elif steps == _PATIENT:
                 break
-            seen = np.concatenate([seen, worst[:, None]], axis=1)
+            else:
+                steps = _PATIENT
     weights, offsets = problem.parts(point)
     lower, residual = problem.proved(point, seen, last)
     loss = float(_worst(weights, offsets, numbers, low, high)[2].mean())
@@ -103,15 +108,15 @@ class _Problem:
         losses: np.ndarray = logsumexp(logits, axis=2) - (logits * self._right).sum(2)
         return losses
 
-    def minimise(self, point: np.ndarray, seen: np.ndarray, temperature: float) -> np.ndarray:
-        """Return the minimum of the mean of t log sum_s exp(loss_s / t)."""
+    def minimise(self, point: np.ndarray, seen: np.ndarray, temperature: float, steps: int) -> np.ndarray:
+        """Return the minimum of the mean of t log sum_s exp(loss_s / t), as near as `steps` of L-BFGS come."""
 
         def smoothed(point: np.ndarray) -> tuple[float, np.ndarray]:
             losses = self.losses(point, seen)
             value = float(temperature * logsumexp(losses / temperature, axis=1).mean())
             return value, self._gradient(point, seen, softmax(losses / temperature, axis=1))
 
-        options = {"maxiter": 3000, "maxfun": 6000, "gtol": 1e-10, "ftol": 0.0, "maxcor": 40}
+        options = {"maxiter": steps, "maxfun": 2 * steps, "gtol": 1e-10, "ftol": 0.0, "maxcor": 40}
         return np.asarray(minimize(smoothed, point, jac=True, method="L-BFGS-B", options=options).x)
 
     def proved(self, point: np.ndarray, seen: np.ndarray, temperature: float) -> tuple[float, float]:
