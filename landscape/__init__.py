@@ -44,6 +44,7 @@ _NAMES = {
     "load_model": "checkpoint",
     "recheck": "rechecks",
     "save_checkpoint": "checkpoint",
+    "scattering": "analyses.scattering",
     "sharpness": "analyses.sharpness",
     "surface": "analyses.surface",
     "top_eigenpairs": "curvature",
@@ -75,6 +76,7 @@ __all__ = [
     "load_model",
     "recheck",
     "save_checkpoint",
+    "scattering",
     "sharpness",
     "surface",
     "top_eigenpairs",
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from landscape.analyses.connect import connect
     from landscape.analyses.evaluate import evaluate
     from landscape.analyses.hessian import hessian
+    from landscape.analyses.scattering import scattering
     from landscape.analyses.sharpness import sharpness
     from landscape.analyses.surface import surface
     from landscape.analyses.theory import linear_theory

@@ -26,6 +26,7 @@ COMMANDS = {
     "sharpness": "How sharp nets are: curvature and relative flatness over radii, compared over seeds.",
     "surface": "Loss and error on a line or a plane in weight space, clean and attacked.",
     "connect": "Loss and barriers along a trained curve and the line between two nets.",
+    "scattering": "How perturbations and gradients turn as the weights move, beside what chance gives.",
     "evaluate": "Clean and robust error of checkpoints, or of an ensemble, under PGD, APGD and Square.",
     "traces": "Loss, full gradient and distance along a run's checkpoints, at several radii.",
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",

@@ -128,7 +128,7 @@ def stand_in(subject: Subject, seed: int, count: int) -> Chosen:
 
 def between(subject: Subject, names: Sequence[str], model: str | None) -> Chosen:
     """Return directions from the subject's net to one or two others, all of them landmarks."""
-    marks = [Landmark(Path(names[0]).stem, subject.model), *(_landmark(name, subject, model) for name in names[1:])]
+    marks = [Landmark(Path(names[0]).stem, subject.model), *(landmark(name, subject, model) for name in names[1:])]
     points = _points(marks)
     return Chosen(directions_through(points, [mark.name for mark in marks]), f"through {', '.join(names)}", marks)
 
@@ -156,7 +156,7 @@ def run_of(subject: Subject, model: str | None) -> list[Landmark]:
             f"{len(found)} checkpoints of the run of {path.name} lie beside it as {stem}-epochN{path.suffix}; "
             "a trajectory needs two or more: train with --save-epochs 1,2,5,10"
         )
-    marks = [_landmark(str(other), subject, model, name=f"epoch {epoch}") for epoch, other in sorted(found.items())]
+    marks = [landmark(str(other), subject, model, name=f"epoch {epoch}") for epoch, other in sorted(found.items())]
     return [*marks, Landmark(f"epoch {last}" if isinstance(last, int) else path.stem, subject.model)]
 
 
@@ -164,7 +164,7 @@ def marked(subject: Subject, text: str, model: str | None) -> tuple[list[Landmar
     """Return the landmarks that --mark names ("run", or checkpoints), and whether they are one run."""
     if text == "run":
         return run_of(subject, model), True
-    return [_landmark(name.strip(), subject, model) for name in text.split(",") if name.strip()], False
+    return [landmark(name.strip(), subject, model) for name in text.split(",") if name.strip()], False
 
 
 def announce(words: str) -> None:
@@ -172,7 +172,8 @@ def announce(words: str) -> None:
     say(f"along {words}")
 
 
-def _landmark(source: str, subject: Subject, model: str | None, name: str = "") -> Landmark:
+def landmark(source: str, subject: Subject, model: str | None, name: str = "") -> Landmark:
+    """Return another checkpoint's net as a landmark; raise UsageError where it is no point of the subject's space."""
     checkpoint = read_checkpoint(source, key=subject.checkpoint.key)
     data = subject.data
     net, spec = rebuild(checkpoint, model=model, input=data.shape, classes=data.classes)

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from landscape.analyses.surface import AUDITED, GRID_TOL, eigenvector_directions, prepare, surface
+from landscape.analyses.surface import AUDITED, GRID_TOL, prepare, surface
 
 from .. import options
 from ..arguments import read_ladder
 from ..attacks import PGD
 from ..data import ImageData, load_data, select
-from ..errors import LandscapeError, UsageError
+from ..errors import UsageError
 from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory
-from ..results import GrowingResult, Result, command_line, default_path, read_result
+from ..results import GrowingResult, Result, command_line, default_path
 from ..surfaces import Bounds, Forecast, Landmark, forecast, grid_shape, rise_radius
 from ..surfaces.audit import EXAMPLES
 from ..terminal import Interruption, Report, progress, say
 from . import directions
 from .code import code_sha256
+from .eigenvectors import eigenvectors
 from .finished import finished
 from .kept import KeptPoints
-from .measurement import Request as HessianRequest
-from .measurement import measure, stem_of
+from .measurement import stem_of
 from .subject import Subject, Target, choose_budget, load_subject, threat_line
 
 Range = str | float | tuple[Bounds, Bounds]
@@ -265,7 +265,7 @@ def _choose(
     if request.perturb_1d and dirs != "random":
         raise UsageError(f"--perturb-1d is for --dirs random, and --dirs {dirs} was given; leave it out")
     if dirs in ("top1", "top2"):
-        return _eigenvectors(source, subject, request, attack, n, int(dirs[-1]), quiet=quiet, verbose=verbose)
+        return eigenvectors(source, subject, request, attack, n, int(dirs[-1]), quiet=quiet, verbose=verbose)
     if dirs == "random":
         return directions.random(subject, request.seed, request.perturb_1d)
     if dirs == "trajectory":
@@ -277,49 +277,3 @@ def _choose(
     raise UsageError(
         f"--dirs {dirs} is unknown; give top2, top1, random, trajectory, A.pt,B.pt, A.pt,B.pt,C.pt, or a FILE.h5"
     )
-
-
-def _eigenvectors(
-    source: str,
-    subject: Subject,
-    request: Request,
-    attack: PGD,
-    n: int,
-    count: int,
-    *,
-    quiet: bool,
-    verbose: bool,
-) -> directions.Chosen:
-    eps = attack.ball.eps
-    wanted = {
-        "checkpoint_sha256": subject.checkpoint.sha256,
-        "data_sha256": subject.data.sha256,
-        "split": request.split,
-        "n_examples": n,
-        "seed": request.seed,
-        "eps": eps,
-        "norm": attack.ball.norm,
-        "attack": str(attack) if eps else "none",
-        "loss_function": subject.loss_spec,
-        "checkpoint_key": subject.checkpoint.key,
-    }
-    path = directions.find_hessian(wanted, count)
-    if path is None:
-        if not quiet:
-            say(f"top{count} needs a Hessian of {source} at this eps, and results/ holds none: computing it first")
-        shared = {name: getattr(request, name) for name in _SHARED}
-        path, _ = measure(
-            source,
-            replace(HessianRequest(**shared), eps=f"{eps!r}", norm=attack.ball.norm, n_examples=n, top=count),
-            quiet=quiet,
-            verbose=verbose,
-        )
-    result = read_result(path, only=["eigenvectors"])
-    directions.check_same_net(path, result, subject)
-    if result.attrs["status"] != "complete":
-        raise LandscapeError(f"{path} has not converged, and its eigenvectors are no directions to walk along")
-    words = f"eigenvectors 1 and 2 of {path}" if count == 2 else f"eigenvector 1 of {path}"
-    return directions.Chosen(eigenvector_directions(result, count), words)
-
-
-_SHARED = ("model", "key", "data", "data_dir", "split", "attack", "loss", "seed", "device", "batch_size")

@@ -9,6 +9,7 @@ from .connect import CONNECT
 from .declare import COMMON, TEXT, Array, Attribute, Kind
 from .evaluate import EVALUATE
 from .hessian import HESSIAN
+from .scattering import SCATTERING
 from .sharpness import SHARPNESS
 from .surface import SURFACE
 from .theory import THEORY
@@ -18,6 +19,7 @@ KINDS: dict[str, Kind] = {
     "connect": CONNECT,
     "evaluate": EVALUATE,
     "hessian": HESSIAN,
+    "scattering": SCATTERING,
     "sharpness": SHARPNESS,
     "surface": SURFACE,
     "theory": THEORY,
