@@ -64,8 +64,8 @@ def scattering(
 
     d has length 1: a "random" filter-normalised direction (Li et al. 2018, section 4), "top1", the Hessian's first
     eigenvector, or any vector (P,); an eigenvector, and what comes with `uphill`, has the sign along which the loss
-    rises. With `to`, another net of the same shape, w goes to it, and `radii` are shares of that way. `rises` (nats) take
-    the place of `radii`: the nearest distances at which the loss, attacked anew, has risen by so much.
+    rises. With `to`, another net of the same shape, w goes to it, and `radii` are shares of that way. `rises` (nats)
+    take the place of `radii`: the nearest distances at which the loss, attacked anew, has risen by so much.
 
     The adversary attacks w0 and w from the same random starts, so that nothing turns at r = 0. The gradient's change is
     split into the part with the adversary frozen and that of its move, in both orders (`surfaces.parts`); for `single`
@@ -158,9 +158,9 @@ def scattering(
             "batchnorm": "interpolated" if to is not None and policy != "none" else policy,
             **(provenance_of or {}),
             "status": "complete",
-            "loss": float(origin.losses.mean()),
-            "loss_se": float(standard_error(origin.losses.cpu().numpy())),
-            "gradient_norm": float(start.norm()),
+            "centre_loss": float(origin.losses.mean()),
+            "centre_loss_se": float(standard_error(origin.losses.cpu().numpy())),
+            "centre_gradient_norm": float(start.norm()),
             "weight_norm": length,
             "along": way.kind,
             "direction_name": way.name,
@@ -228,7 +228,9 @@ def _way(
     kind = direction if isinstance(direction, str) else "given"
     if isinstance(direction, Tensor):
         if direction.shape != w0.shape:
-            raise UsageError(f"a direction of shape {tuple(direction.shape)} came; wanted ({len(w0)},), one entry a parameter")
+            raise UsageError(
+                f"a direction of shape {tuple(direction.shape)} came; wanted ({len(w0)},), one entry a parameter"
+            )
         vector, words = direction.to(w0), "a given direction"
         kind = "top1" if uphill else "given"
     elif direction == "random":
@@ -252,9 +254,7 @@ def _way(
     return _Way(model, w0, unit.to(w0), kind, name or words)
 
 
-def _asked(
-    radii: Sequence[float] | None, rises: Sequence[float] | None, *, share: bool
-) -> tuple[list[float], str]:
+def _asked(radii: Sequence[float] | None, rises: Sequence[float] | None, *, share: bool) -> tuple[list[float], str]:
     """Return what is asked for, in growing order, and what it counts: "radius", "rise" or "share"."""
     if rises is not None:
         if radii is not None or share:

@@ -37,13 +37,15 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 @click.argument("checkpoints", metavar="CKPT...", nargs=-1, required=True)
 @options.measured
 @click.option(
-    "--direction", metavar="random|top1|FILE.h5", help="Where the weights move: filter-normalised, or an eigenvector.  [default: random]"
-)  # fmt: skip
+    "--direction",
+    metavar="random|top1|FILE.h5",
+    help="Where the weights move: filter-normalised, or an eigenvector.  [default: random]",
+)
 @click.option("--to", metavar="B.pt", help="Move towards this net instead: a later checkpoint of the run, say.")
 @click.option(
     "--radii",
     type=Numbers("relative radii", "shares of the length of the weights, such as 0.01,0.1"),
-    help="Distances over ||w||; with --to, shares of the way.  [default: 0.005,0.01,0.02,0.05,0.1,0.2; 0.25,0.5,0.75,1]",
+    help="Distances over ||w||, six of 0.005 to 0.2; with --to, shares of the way, by quarters.",
 )
 @click.option(
     "--rise",
@@ -87,7 +89,8 @@ def command(
         resolve_checkpoint(source)  # a name mistyped at the end is not to be found after hours
     check_one_study(checkpoints, request)
     written = [
-        measure(source, request, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)[0] for source in checkpoints
+        measure(source, request, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose)[0]
+        for source in checkpoints
     ]
     if not quiet:
         if len(written) > 2:

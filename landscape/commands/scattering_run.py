@@ -143,7 +143,9 @@ def _course(
             other = f"--direction {asked}" if asked is not None else "--rise"
             raise UsageError(f"--to {request.to} and {other} were given, and the way to a net is a direction; give one")
         if request.radii is not None and request.radii[-1] > 1:
-            raise UsageError(f"with --to, --radii are shares of the way, and {request.radii[-1]:g} came; give at most 1")
+            raise UsageError(
+                f"with --to, --radii are shares of the way, and {request.radii[-1]:g} came; give at most 1"
+            )
         return _towards(request.to, subject, request)
     if asked in (None, "random"):
         return Course(f"random direction 0 (seed {request.seed}), filter-normalised, biases and BatchNorm held")

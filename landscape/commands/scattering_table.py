@@ -33,15 +33,18 @@ def show(result: Result, path: Path, *, again: bool) -> None:
             for name, words in _BASELINES.items()
         ]
         print_table("baselines, the weights at rest", ["", "cosine", "signs", "centred"], rows)
-    rows = [[_place(result, r), *(_cell(arrays, name, r) for name in _GRADIENTS)] for r in range(len(result.radius))]
-    header = ["r", "cosine", "frozen", "change", "weights", "adversary", "inner", "adv. share"]
-    title = f"gradients; ||g|| = {attrs['gradient_norm']:.3g} at the net; change = weights (frozen) + adversary"
-    print_table(title, header, rows)
     rows = [
-        [_place(result, r), *(_cell(arrays, f"adversary_first_{name}", r) for name in ("frozen", "adversary", "inner"))]
+        [_place(result, r), *(_cell(arrays, name, r, told=told) for name, told in _GRADIENTS.items())]
         for r in range(len(result.radius))
     ]
-    print_table("the same change, the adversary moved first", ["r", "weights", "adversary", "inner"], rows)
+    header = ["r", "cosine", "frozen", "change", "weights", "adversary", "inner", "adv. share"]
+    title = f"gradients; ||g|| = {attrs['centre_gradient_norm']:.3g} at the net; change = weights (frozen) + adversary"
+    print_table(title, header, rows)
+    rows = [
+        [_place(result, r), *(_cell(arrays, f"adversary_first_{name}", r) for name in ("adversary", "frozen", "inner"))]
+        for r in range(len(result.radius))
+    ]
+    print_table("the same change, the adversary moved first", ["r", "adversary", "weights", "inner"], rows)
     if "single_index" in arrays:
         _show_single(result)
     for caveat in caveats(result):
@@ -50,10 +53,16 @@ def show(result: Result, path: Path, *, again: bool) -> None:
 
 
 _COSINES = ("loss", "perturbation_cosine", "sign_cosine", "box_cosine", "zero_start_box_cosine")
-_GRADIENTS = (
-    "gradient_cosine", "gradient_cosine_frozen", "gradient_difference", "gradient_difference_frozen",
-    "gradient_difference_adversary", "gradient_difference_inner", "adversary_share",
-)  # fmt: skip
+# The columns of the gradients, and whether their standard errors are told.
+_GRADIENTS = {
+    "gradient_cosine": True,
+    "gradient_cosine_frozen": False,
+    "gradient_difference": True,
+    "gradient_difference_frozen": False,
+    "gradient_difference_adversary": False,
+    "gradient_difference_inner": False,
+    "adversary_share": True,
+}
 
 
 def _show_single(result: Result) -> None:
@@ -74,8 +83,8 @@ def _place(result: Result, r: int) -> str:
     return f"{float(result.position[r]):.3g} ({radius} ||w||)"
 
 
-def _cell(arrays: dict[str, np.ndarray], name: str, r: int | None) -> str:
+def _cell(arrays: dict[str, np.ndarray], name: str, r: int | None, *, told: bool = True) -> str:
     value, error = (float(arrays[key] if r is None else arrays[key][r]) for key in (name, f"{name}_se"))
     if math.isnan(value):
         return "-"
-    return f"{value:.3g}" if math.isnan(error) else f"{value:.3g} ± {error:.1g}"
+    return f"{value:.3g}" if math.isnan(error) or not told else f"{value:.3g} ± {error:.1g}"

@@ -17,6 +17,7 @@ from .hessian import figure_hessian
 from .kinks import draw_census, draw_reattacked
 from .plain import plain
 from .relief import draw_relief
+from .scattering import draw_nets, draw_parts, draw_readings, figure_scattering
 from .sharpness import draw_curvature, draw_groups, draw_matrix, draw_rises, draw_ways, figure_sharpness
 from .sizes import draw_sizes
 from .slice import draw_slice
@@ -30,6 +31,7 @@ FIGURES: dict[str, Callable[..., PaperFigure]] = {
     "connect": figure_connect,
     "evaluate": figure_evaluate,
     "hessian": figure_hessian,
+    "scattering": figure_scattering,
     "sharpness": figure_sharpness,
     "surface": figure_surface,
     "theory": figure_theory,
@@ -71,8 +73,11 @@ __all__ = [
     "draw_groups",
     "draw_images",
     "draw_matrix",
+    "draw_nets",
     "draw_one_dimensional",
+    "draw_parts",
     "draw_phases",
+    "draw_readings",
     "draw_reattacked",
     "draw_relief",
     "draw_rises",
@@ -88,6 +93,7 @@ __all__ = [
     "figure_evaluate",
     "figure_hessian",
     "figure_one_dimensional",
+    "figure_scattering",
     "figure_sharpness",
     "figure_spectrum",
     "figure_surface",

@@ -7,6 +7,7 @@ import numpy as np
 from .result import Result
 
 LOOSE = 0.05  # share of a rise at a worst shift by which attack or ascent may fall short before it must be said
+SHORT = 0.01  # share of the loss by which an attack may fall short of images held before it must be said
 ZERO_GRADIENTS = 0.1  # share of examples without a gradient at the attack's start, beyond which it must be said
 
 
@@ -53,6 +54,8 @@ def caveats(result: Result) -> list[str]:
         found += _of_connect(result)
     if result.kind == "sharpness":
         found += _of_sharpness(result)
+    if result.kind == "scattering":
+        found += _of_scattering(result)
     if result.attrs.get("status") == "partial":
         found.append("unfinished")
     elif result.attrs.get("status") == "not-converged" and not found:
@@ -119,4 +122,17 @@ def _of_sharpness(result: Result) -> list[str]:
             found.append(
                 f"ascents to {int(apart.sum())} of {rise.size} worst shifts ended over {100 * LOOSE:.0f} % apart"
             )
+    return found
+
+
+def _of_scattering(result: Result) -> list[str]:
+    """Return where cosines have no meaning, and where the attack did less than the images held at the net."""
+    found = []
+    arrays = result.arrays
+    missing = max(float(np.max(arrays.get(name, 0), initial=0)) for name in ("undefined", "zero_start_undefined"))
+    if result.attrs.get("eps") and missing:
+        found.append(f"up to {100 * missing:.2g} % of the examples have a perturbation of 0, and no cosine")
+    loss, held = arrays.get("loss"), arrays.get("loss_frozen")
+    if loss is not None and held is not None and (loose := int(np.sum(loss < (1 - SHORT) * held))):
+        found.append(f"at {loose} of {loss.size} points the attack found less than the images held at the net")
     return found

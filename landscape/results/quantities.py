@@ -17,6 +17,7 @@ from .barrier import measure_barrier
 from .kinds.surface import EVALUATED, INTERPOLATED
 from .kinks import Verdict
 from .result import Result
+from .scattering_quantities import SCATTERING_MEASURES, needs_distance, of_scattering
 from .sharpness_quantities import SHARPNESS_MEASURES, is_rise, of_sharpness
 from .store import read_result
 
@@ -39,6 +40,7 @@ MEASURES: dict[str, dict[str, tuple[str, str]]] = {
         "rise/loss": ("mean rise over the loss at the net", "1"),
     },
     "sharpness": SHARPNESS_MEASURES,
+    "scattering": SCATTERING_MEASURES,
     "connect": {
         "barrier": ("barrier of the curve", "nats"),
         "line_barrier": ("barrier of the line", "nats"),
@@ -70,12 +72,13 @@ class Choice:
         kind = results[0].kind
         known = MEASURES[kind]
         quantity = quantity or next(iter(known))
+        placed = kind == "scattering" and needs_distance(quantity)
         rises = (kind == "surface" and quantity in _RISES) or (kind == "sharpness" and is_rise(quantity))
         steps = kind == "hessian" and quantity in _REATTACKED
-        if at is not None and not (rises or steps):
+        if at is not None and not (rises or steps or placed):
             raise UsageError(
-                "--at is a radius around the net: for the rises of surfaces and sharpness, and what an adversary "
-                "attacking anew adds; leave it out"
+                "--at is a radius around the net: for the rises of surfaces and sharpness, for scattering, and what an "
+                "adversary attacking anew adds; leave it out"
             )
         if at is not None and not 0 < at < math.inf:
             raise UsageError(f"--at {at:g} is no radius; give a positive one, in the units of the surface's axes")
@@ -92,6 +95,8 @@ class Choice:
             words += f" at radius {at:g}" if at is not None else " over the range"
         elif steps:
             words += f", h = {at:g}" if at is not None else ", middle step"
+        elif placed:
+            words += f" at a {results[0].attrs['positions']} of {at:g}" if at is not None else " at the middle position"
         elif rises:
             words += f" of {at:g}" if at is not None else " of the middle radius"
         return cls(kind, quantity, words, unit, at)
@@ -162,6 +167,8 @@ def measure(path: Path, result: Result, eps: float, choice: Choice, row: int) ->
     if choice.kind == "sharpness":
         value, error = of_sharpness(path, result, _rung(result, eps), choice.quantity, choice.at)
         return value, None, error
+    if choice.kind == "scattering":
+        return of_scattering(path, result, choice.quantity, choice.at)
     if choice.kind == "connect":
         return _of_connection(path, result, eps, choice)
     return _of_hessian(path, result, choice)

@@ -24,6 +24,7 @@ from .store import read_result
 _SETTINGS = (
     "data_sha256", "split", "n_examples", "seed", "model", "n_parameters", "norm", "batchnorm", "params",
     "weight_decay", "which", "units", "direction_names", "preset", "cascade", "ensemble", "curve", "interior_points",
+    "along", "positions",
 )  # fmt: skip
 _OF_ATTACKS = ("attack", "adversary")  # told for eps > 0 alone: nothing attacks the clean loss
 # What a seed leaves alone in a recipe, and what is said where groups differ in it.

@@ -1,7 +1,7 @@
 """How a gradient changes as weights and adversary move: the change in two parts, in both orders, with their errors.
 
-From (w0, adversary of w0) to (w, adversary of w) there are two ways. Weights first: F = g(w, a0) - g(w0, a0) is the part
-of the change with the adversary frozen, and M = g(w, a) - g(w, a0) the part due to its move. Adversary first: its
+From (w0, adversary of w0) to (w, adversary of w) there are two ways. Weights first: F = g(w, a0) - g(w0, a0) is the
+part of the change with the adversary frozen, and M = g(w, a) - g(w, a0) the part due to its move. Adversary first: its
 move comes at w0, M' = g(w0, a) - g(w0, a0), and the weights follow, F' = g(w, a) - g(w0, a). Both sum to the change.
 """
 

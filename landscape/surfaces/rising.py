@@ -27,7 +27,7 @@ def radii_of_rises(rise: Callable[[float], float], wanted: Sequence[float]) -> n
         while at_high < target:  # what is not finite is no smaller
             if high >= _FARTHEST:
                 raise LandscapeError(
-                    f"within {high:g} ||w|| the loss rises by {at_high:.3g} nats, and {target:g} were asked for; "
+                    f"within {high:.2g} ||w|| the loss rises by {at_high:.3g} nats, and {target:g} were asked for; "
                     "give smaller rises, or radii"
                 )
             low, at_low = high, at_high

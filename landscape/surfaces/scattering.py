@@ -212,5 +212,3 @@ def _mean(name: str, values: Tensor) -> dict[str, float]:
     if not known.size:
         return {name: float("nan"), f"{name}_se": float("nan")}
     return {name: float(known.mean()), f"{name}_se": float(standard_error(known))}
-
-

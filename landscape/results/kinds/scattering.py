@@ -46,7 +46,9 @@ def _with_error(name: str, dims: tuple[str, ...], units: str, meaning: str) -> d
 
 def _arrays() -> dict[str, Array]:
     found = {
-        "radius": Array(_R, "float64", "1", "distance from the net over the length of its weights, ||w - w0|| / ||w0||"),
+        "radius": Array(
+            _R, "float64", "1", "distance from the net over the length of its weights, ||w - w0|| / ||w0||"
+        ),
         "position": Array(_R, "float64", "see positions", "what was asked for: this distance, a rise, or a share"),
         **_with_error("loss", _R, "nats", "mean loss here, attacked here"),
         "loss_frozen": Array(_R, "float64", "nats", "mean loss here at the images attacked at the net"),
@@ -78,9 +80,9 @@ SCATTERING = Kind(
     attributes={
         **COMMON,
         "eps": Attribute("number", "radius of the attack, pixel units"),
-        "loss": Attribute("number", "mean loss at the net, nats"),
-        "loss_se": Attribute("number", "its standard error over examples"),
-        "gradient_norm": Attribute("number", "norm of the gradient at the net"),
+        "centre_loss": Attribute("number", "mean loss at the net, nats"),
+        "centre_loss_se": Attribute("number", "its standard error over examples"),
+        "centre_gradient_norm": Attribute("number", "norm of the gradient at the net"),
         "weight_norm": Attribute("number", "length ||w|| of the trainable weights"),
         "along": Attribute("text", "what kind of direction the weights move along", choices=DIRECTIONS),
         "direction_name": Attribute("text", "this direction in words"),
