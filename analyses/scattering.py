@@ -300,13 +300,14 @@ class _Rows:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that `load` needs."""
-        return {**self.held, "finished": np.frombuffer("\n".join(sorted(self.finished)).encode(), dtype=np.uint8)}
+        flat = {name.replace("/", "."): array for name, array in self.held.items()}  # a snapshot has no groups
+        return {**flat, "finished": np.frombuffer("\n".join(sorted(self.finished)).encode(), dtype=np.uint8)}
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from what `state` returned."""
         self.finished = set(bytes(state["finished"]).decode().split())
         for name in self.held:
-            self.held[name] = np.array(state[name])
+            self.held[name] = np.array(state[name.replace("/", ".")])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of a result."""

@@ -49,6 +49,7 @@ LABELS = {
 }
 CURVES = (("perturbation_cosine", "random_cosine"), ("box_cosine", "restart_box_cosine"))
 Read = tuple[Path, Result]
+Study = dict[tuple[str, str, str], Comparison | str]
 
 
 def draw(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
@@ -62,7 +63,7 @@ def draw(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
     own = [(path, result) for path, result in read if _is_own(result)]
     if not own:
         raise ResultError("no file is of the radius that its net was trained at; measure without --eps")
-    found = {group[1:]: compared(own, *group[1:]) for group in GROUPS}
+    found = {(along, where, name): compared(own, along, where, name) for _, along, where, name in GROUPS}
     figure = compose(own, found)
     records = [input_record(path, result, TOLD) for path, result in own]
     skipped = [*skipped, *(path for path, result in read if not _is_own(result))]
@@ -86,7 +87,7 @@ def compared(own: Sequence[Read], along: str, positions: str, quantity: str) -> 
         return str(error)
 
 
-def compose(own: Sequence[Read], found: dict[tuple[str, ...], Comparison | str]) -> PaperFigure:
+def compose(own: Sequence[Read], found: Study) -> PaperFigure:
     """Return the figure: two cosines against the shift with their baselines, and the nets by eps with the verdicts."""
     shifted = [result for _, result in own if _fits(result, "random", "radius")]
     with style.paper_style():
@@ -102,7 +103,7 @@ def compose(own: Sequence[Read], found: dict[tuple[str, ...], Comparison | str])
             panels[0, 1].get_legend().remove()  # the colours of all panels are told once
         axes = [*panels[0, 2:], *panels[1]]
         for ax, (_, *key) in zip(axes, GROUPS, strict=True):
-            comparison = found[tuple(key)]
+            comparison = found[key[0], key[1], key[2]]
             if isinstance(comparison, Comparison):
                 draw_groups(ax, comparison, label=LABELS[key[2]])
                 if key[2] != "adversary_share":
@@ -144,7 +145,7 @@ def _room(comparison: Comparison) -> tuple[float, float]:
     return min(values) - margin, max(values) + margin
 
 
-def _csv(found: dict[tuple[str, ...], Comparison | str]) -> str:
+def _csv(found: Study) -> str:
     rows: list[list[Any]] = []
     for (along, positions, quantity), comparison in found.items():
         if isinstance(comparison, str):

@@ -120,7 +120,7 @@ def measure(
     return path, result
 
 
-def check_one_study(sources: Sequence[str], request: Request) -> None:
+def check_one_study(sources: Sequence[str], request: Target) -> None:
     """Raise UsageError where the checkpoints name different data: their numbers would not compare."""
     if request.data is not None:
         return
