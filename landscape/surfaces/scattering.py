@@ -17,9 +17,9 @@ from ..borrow import evaluating, full_precision
 from ..curvature import standard_error
 from ..errors import LandscapeError
 from ..objective import Objective
+from ..replica import Replica
 from ..streams import example_streams
 from .parts import STATISTICS, gram_of, statistics_of, with_errors
-from .replica import Replica
 
 GROUPS = 20  # of examples, behind the errors of gradients; fewer for a large net
 _FEWEST, _KEPT_GRADIENTS = 5, 256 * 2**20  # bytes of gradients that are kept by group
