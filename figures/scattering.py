@@ -25,7 +25,7 @@ from landscape.figures.outputs import Drawn, csv_text, input_record, of_kind, ou
 
 from landscape.errors import LandscapeError, ResultError  # noqa: E402
 from landscape.plots import DOUBLE, PaperFigure, draw_groups, draw_nets, style  # noqa: E402
-from landscape.plots.scattering import note, stamps  # noqa: E402
+from landscape.plots.scattering import grounds, stamps  # noqa: E402
 from landscape.results import Result, read_result  # noqa: E402
 from landscape.results.comparison import Comparison, compare  # noqa: E402
 from landscape.results.replicates import read_replicates  # noqa: E402
@@ -111,16 +111,19 @@ def compose(own: Sequence[Read], found: Study) -> PaperFigure:
             else:
                 ax.set_axis_off()
                 ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=style.GREY, fontsize=6.5)
-        titles = ["plain, floor dotted", "centred, two starts dotted", *(title for title, *_ in GROUPS)]
+        titles = ["floor dotted", "two starts dotted", *(title for title, *_ in GROUPS)]
         for letter, title, ax in zip("abcdefgh", titles, panels.flat, strict=True):
-            ax.set_title(f"{letter}  {title}", fontsize=7, color=style.INK, loc="left", pad=4 if letter in "ab" else 11)
+            verdict = ax.get_title(loc="right")  # a panel is too narrow for both on one line
+            ax.set_title("", loc="right")
+            told = f"{letter}  {title}" + (f"\n{verdict}" if verdict else "")
+            ax.set_title(told, fontsize=7, color=style.INK, loc="left", pad=4)
         lines = style.stamp(figure, stamps([result for _, result in own]))
         places = {format_eps(place) for net in shifted for place in [_middle(net)]}
         told = (
             "Seeds of training are the replicates: points are nets, diamonds means with 95 % over seeds. Each net at "
             f"the ε that it was trained at; c, g, h at a shift of {', '.join(sorted(places))} of ||w||."
         )
-        lines += style.annotate(figure, f"{told} {note(shifted or [result for _, result in own])}")
+        lines += style.annotate(figure, f"{told} {grounds(shifted or [result for _, result in own])}")
         figure.set_figheight(0.58 * DOUBLE + 0.1 * lines)
     return figure
 
@@ -139,8 +142,10 @@ def _middle(result: Result) -> float:
 
 
 def _room(comparison: Comparison) -> tuple[float, float]:
-    """Return limits around all nets: cosines near 1 would be a line at the top of an axis from 0."""
+    """Return limits around all nets and intervals: cosines near 1 would be a line at the top of an axis from 0."""
     values = [net.value for group in comparison.groups for net in group.nets]
+    ends = [end for group in comparison.groups for end in (group.mean.low, group.mean.high) if math.isfinite(end)]
+    values += [min(max(end, -1.0), 1.0) for end in ends]
     margin = 0.15 * max(max(values) - min(values), 1e-3)
     return min(values) - margin, max(values) + margin
 

@@ -102,8 +102,8 @@ def draw_nets(
             level = float(np.mean([net.arrays[baseline] for net in own]))
             ax.axhline(level, color=colour, linestyle=":", linewidth=0.8, gid="baseline")
     words = {
-        "perturbation_cosine": "cosine of perturbations",
-        "box_cosine": "cosine of perturbations, centred",
+        "perturbation_cosine": "cosine, plain",
+        "box_cosine": "cosine, centred",
         "gradient_cosine": "cosine of gradients",
         "adversary_share": "adversary's share of the change",
     }
@@ -144,17 +144,22 @@ def stamps(results: Sequence[Result]) -> list[str]:
 
 
 def note(results: Sequence[Result]) -> str:
+    """Return what every number of a figure rests on, and what its lines are."""
+    if len(results) == 1:
+        return (
+            f"{grounds(results)} Dotted: two random vertices; dashed: two random starts, and gradients of the frozen "
+            "adversary. Bars: standard errors over examples."
+        )
+    return f"{grounds(results)} Dotted: two random starts; dashed: gradients of the frozen adversary."
+
+
+def grounds(results: Sequence[Result]) -> str:
     """Return what every number of a figure rests on."""
     courses = dict.fromkeys(str(result.attrs["direction_name"]) for result in results)
-    lines = (
-        "Dotted: two random vertices; dashed: two random starts, and gradients of the frozen adversary. "
-        if len(results) == 1
-        else "Dotted: two random starts; dashed: gradients of the frozen adversary. "
-    )
     way = ", ".join(list(courses)[:2]) + (", ..." if len(courses) > 2 else "")
     return (
         f"{footnote(results)}. Along {way}. One random start at all weights; centred: in the coordinates of the box "
-        f"that [0, 1] leaves of the ball. {lines} Bars: standard errors over examples."
+        "that [0, 1] leaves of the ball."
     )
 
 
