@@ -76,7 +76,7 @@ def scattering(
     check_model(model)
     single, seed = read_integer("single", single, least=0), read_integer("seed", seed, least=0)
     pgd = read_attack(attack, norm, eps)
-    data = as_data(data)
+    data = as_data(data, targets=loss is not cross_entropy)
     examples = select(data, n_examples, seed=seed)
     check_outputs(model, examples.images, classes=int(examples.labels.max()) + 1, loss=loss)
     clean = Objective(

@@ -24,9 +24,10 @@ from ..memory import keep_freed_memory, peak_bytes
 from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say, warn
 from . import directions
+from .code import code_sha256
 from .eigenvectors import eigenvectors
 from .finished import finished
-from .measurement import code_sha256, stem_of
+from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .scattering_table import show
 from .subject import Subject, Target, choose_budget, load_subject, threat_line
@@ -86,6 +87,7 @@ class Plan:
             "to_sha256": None if course.checkpoint is None else course.checkpoint.sha256,
             **({"radii": list(asked)} if request.rises is None else {"rises": list(request.rises)}),
             "single": min(request.single, self.n),
+            **subject.asked,
         }
 
 
@@ -162,7 +164,7 @@ def _course(
 
 def _towards(other: str, subject: Subject, request: Request) -> Course:
     mark = directions.landmark(other, subject, request.model)
-    checkpoint = read_checkpoint(other)
+    checkpoint = read_checkpoint(other, key=subject.checkpoint.key)
     ours, theirs = (held.training.get("seed") for held in (subject.checkpoint, checkpoint))
     if ours != theirs:
         warn(f"caution: the nets are of training seeds {ours} and {theirs}: the way between them is no training")
@@ -189,6 +191,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             radii=request.radii,
             rises=request.rises,
             single=request.single,
+            loss=plan.subject.loss,
             n_examples=plan.n,
             seed=request.seed,
             batch_size=request.batch_size,
