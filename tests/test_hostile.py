@@ -164,6 +164,14 @@ def test_a_hostile_result_is_refused_by_every_reader(case: str) -> None:
     assert landscape("plot", "h.h5").code == (1 if told else 0)
 
 
+def test_many_small_bombs_are_one_bomb() -> None:
+    write_snapshot("h.h5.partial", {"values": np.ones(3)}, {}, identity={"eps": 0.1})
+    with h5py.File("h.h5.partial", "r+") as file:
+        for number in range(5):  # each of a size that is read
+            file.create_dataset(f"a{number}", data=np.zeros(2**21 - 8), chunks=(2**21 - 8,), **PACKED)
+    assert "its arrays claim 83885" in refused("info", "h.h5.partial")
+
+
 @pytest.mark.parametrize("name", ["eps", "checkpoint_sha256", "kind", "schema_version", "n_parameters", "status"])
 def test_a_result_without_an_attribute_says_which(name: str) -> None:
     hessian().save("h.h5")

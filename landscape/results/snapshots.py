@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import ResultError
 from ..files import atomic_path
 from .store import SNAPSHOT, open_to_read, open_to_write
-from .untrusted import attribute, own_dataset
+from .untrusted import attribute, check_total, own_dataset
 from .values import jsonable
 
 SNAPSHOT_VERSION = 1
@@ -77,7 +77,9 @@ def read_snapshot(
         own = read_mapping(file, "identity")
         if identity is not None:
             check_identity(path, own, jsonable("identity", identity))
-        return {name: _read_array(file, name, path) for name in file}, read_mapping(file, "attrs")
+        held = {name: dataset for name in file if (dataset := own_dataset(file, name)) is not None}
+        check_total(file, held.values())
+        return {name: _read_array(dataset, name, path) for name, dataset in held.items()}, read_mapping(file, "attrs")
 
 
 def is_snapshot_of(path: str | Path, identity: Mapping[str, Any]) -> bool:
@@ -104,9 +106,7 @@ def read_mapping(file: h5py.File, name: str) -> dict[str, Any]:
     return mapping
 
 
-def _read_array(file: h5py.File, name: str, path: str | Path) -> np.ndarray:
-    dataset = own_dataset(file, name)
-    assert dataset is not None
+def _read_array(dataset: h5py.Dataset, name: str, path: str | Path) -> np.ndarray:
     array = np.asarray(dataset[()])
     told = attribute(dataset, "crc32") if "crc32" in dataset.attrs else -1
     if array.dtype.kind not in "biuf" or not np.array_equal(told, _crc32(array)):

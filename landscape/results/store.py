@@ -21,7 +21,7 @@ from ..spec import nearest
 from . import schema
 from .kinds import TEXT, Array, Kind
 from .result import Result
-from .untrusted import attribute, is_own, own_dataset, texts
+from .untrusted import attribute, check_total, is_own, own_dataset, texts
 from .values import Value, decode, encode
 
 SNAPSHOT, GROWING = "snapshot", "growing"  # the `kind` of an unfinished computation's file
@@ -242,6 +242,7 @@ def _datasets(file: h5py.File, kind: Kind) -> dict[str, h5py.Dataset]:
             raise ResultError(f"{name} is of dtype {dataset.dtype}; wanted {spec.dtype}")
         schema.check_shape(name, dataset.shape, spec, sizes)
         found[name] = dataset
+    check_total(file, found.values())
     for name in _contents(file, {name.partition("/")[0] for name in kind.arrays if "/" in name}):
         if name not in kind.arrays and name not in sizes:
             raise ResultError(f"{name!r} is no array of this kind; {nearest(name, kind.arrays)}")

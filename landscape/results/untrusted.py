@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import h5py
@@ -49,6 +49,13 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
     if text:
         _check_texts(file, name, dataset.size)
     return dataset
+
+
+def check_total(file: h5py.File, datasets: Iterable[h5py.Dataset]) -> None:
+    """Raise ResultError where datasets that are each of a size to be read come to more than the file can hold."""
+    claimed, on_disk = sum(dataset.nbytes for dataset in datasets), os.path.getsize(file.filename)
+    if claimed > max(_MOST_PACKED * on_disk, 4 * _SMALL):
+        raise ResultError(f"its arrays claim {claimed} bytes, and it has {on_disk}; the file is damaged or forged")
 
 
 def is_own(file: h5py.File, name: str, kind: type) -> bool:

@@ -93,7 +93,7 @@ def test_a_result_and_a_snapshot_are_never_taken_for_each_other(path: Path, tmp_
 def test_an_unknown_layout_is_refused(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file.attrs["attrs"]
-    with pytest.raises(ResultError, match="is damaged"):
+    with pytest.raises(ResultError, match="lacks the attribute 'attrs'; delete it"):
         read_snapshot(path)
 
 
