@@ -27,6 +27,7 @@ from landscape.figures.outputs import (  # noqa: E402
     of_kind,
     output_stem,
     run,
+    stamp_option,
     write_outputs,
 )
 
@@ -63,6 +64,7 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = DOUBLE, command: s
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="fig1.pdf", show_default=True, type=click.Path(path_type=Path))
 @click.option("--single", is_flag=True, help="Fill one column of the page (3.25 in) instead of both (6.75 in).")

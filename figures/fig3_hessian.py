@@ -27,6 +27,7 @@ from landscape.figures.outputs import (  # noqa: E402
     of_kind,
     output_stem,
     run,
+    stamp_option,
     training_seed,
     write_outputs,
 )
@@ -56,6 +57,7 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: s
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="fig3.pdf", show_default=True, type=click.Path(path_type=Path))
 @click.option("--double", is_flag=True, help="Fill both columns of the page (6.75 in) instead of one (3.25 in).")

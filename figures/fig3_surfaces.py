@@ -30,6 +30,7 @@ from landscape.figures.outputs import (  # noqa: E402
     of_kind,
     output_stem,
     run,
+    stamp_option,
     training_seed,
     write_outputs,
 )
@@ -135,6 +136,7 @@ def _draw_contours(
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="fig3-surfaces.pdf", show_default=True, type=click.Path(path_type=Path))
 @click.option("--eps", help="Radius of all panels, such as 4/255.  [default: each net's own, or the nearest to it]")

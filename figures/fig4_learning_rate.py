@@ -28,6 +28,7 @@ from landscape.figures.outputs import (  # noqa: E402
     of_kind,
     output_stem,
     run,
+    stamp_option,
     write_outputs,
 )
 
@@ -133,6 +134,7 @@ def _effects(arms: Sequence[Arm], best: Mapping[str, float]) -> Iterator[list[An
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="fig4.pdf", show_default=True, type=click.Path(path_type=Path))
 @click.option(

@@ -30,6 +30,7 @@ from landscape.figures.outputs import (  # noqa: E402
     input_record,
     output_stem,
     run,
+    stamp_option,
     write_outputs,
 )
 
@@ -153,6 +154,7 @@ def compose(
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="figC.pdf", show_default=True, type=click.Path(path_type=Path))
 @click.option("--eps", help="Radius of the attack, such as 4/255.  [default: that of each net's training]")

@@ -15,10 +15,27 @@ from matplotlib.figure import Figure
 
 from landscape.errors import LandscapeError, ResultError, UsageError
 from landscape.files import atomic_path, sha256_of
-from landscape.plots import save_figure
+from landscape.plots import save_figure, style
 from landscape.results import Result, caveats, command_line, provenance, read_kind
 
 Drawn = tuple[list[Path], list[Path]]  # files written, inputs left out
+_STAMPS = "landscape.figures.stamps"  # where a script's context keeps what --stamp says
+
+
+def _keep(ctx: click.Context, param: click.Parameter, lines: tuple[str, ...]) -> None:
+    ctx.meta[_STAMPS] = lines
+
+
+# Of every script: `write_outputs` writes it above the figure, whatever else stands there.
+stamp_option = click.option(
+    "--stamp", multiple=True, expose_value=False, callback=_keep, metavar="TEXT", help="Write this above; repeatable."
+)
+
+
+def stamps_asked() -> tuple[str, ...]:
+    """Return what the running script was told to write above its figure."""
+    context = click.get_current_context(silent=True)
+    return () if context is None else context.meta.get(_STAMPS, ())
 
 
 def output_stem(out: Path, name: str) -> Path:
@@ -57,6 +74,7 @@ def write_outputs(
 
     `inputs` are the records of the results drawn (`input_record`). Returns the paths, the JSON last.
     """
+    style.stamp_more(figure, stamps_asked())
     written = [save_figure(figure, stem.with_name(stem.name + suffix)) for suffix in (".pdf", ".png")]
     written += [write_text(stem.with_name(stem.name + suffix), text) for suffix, text in tables.items()]
     made = {
@@ -64,6 +82,7 @@ def write_outputs(
         "outputs": [path.name for path in written],
         "inputs": list(inputs),
         "left_out": [str(path) for path in left_out],
+        "stamps": list(stamps_asked()),
     }
     text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     return [*written, write_text(stem.with_name(stem.name + ".json"), text)]

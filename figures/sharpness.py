@@ -20,7 +20,16 @@ _root = Path(__file__).resolve().parent.parent
 if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file():
     sys.path.insert(0, str(_root))
 
-from landscape.figures.outputs import Drawn, csv_text, input_record, of_kind, output_stem, run, write_outputs  # noqa: E402
+from landscape.figures.outputs import (  # noqa: E402
+    Drawn,
+    csv_text,
+    input_record,
+    of_kind,
+    output_stem,
+    run,
+    stamp_option,
+    write_outputs,
+)
 
 from landscape.errors import ResultError  # noqa: E402
 from landscape.plots import DOUBLE, PaperFigure, draw_groups, draw_matrix, draw_rises, draw_ways, style  # noqa: E402
@@ -120,6 +129,7 @@ def _csv(
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="sharpness.pdf", show_default=True, type=click.Path(path_type=Path))
 def main(files: tuple[Path, ...], out: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,16 @@ _root = Path(__file__).resolve().parent.parent
 if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file():
     sys.path.insert(0, str(_root))
 
-from landscape.figures.outputs import Drawn, csv_text, input_record, of_kind, run, write_text  # noqa: E402
+from landscape.figures.outputs import (  # noqa: E402
+    Drawn,
+    csv_text,
+    input_record,
+    of_kind,
+    run,
+    stamp_option,
+    stamps_asked,
+    write_text,
+)
 
 from landscape.errors import ResultError, UsageError  # noqa: E402
 from landscape.results import Result, provenance, read_result  # noqa: E402
@@ -70,7 +79,8 @@ def make(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
     stem = _stem(out)
     used, skipped = of_kind(inputs, KIND, remedy="landscape evaluate CKPT...")
     results = [read_result(path) for path in used]
-    table = gather(results)
+    found = gather(results)
+    table = replace(found, caption="; ".join([*(f"! {line}" for line in stamps_asked()), found.caption]))
     records = [input_record(path, result, TOLD) for path, result in zip(used, results, strict=True)]
     made = {**provenance(command=command), "inputs": records, "left_out": [str(path) for path in skipped]}
     texts = {
@@ -179,6 +189,7 @@ def as_csv(table: Table) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="table1.txt", show_default=True, type=click.Path(path_type=Path))
 def main(files: tuple[Path, ...], out: Path) -> None:

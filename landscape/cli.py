@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "Clean and robust error of checkpoints, or of an ensemble, under PGD, APGD and Square.",
     "traces": "Loss, full gradient and distance along a run's checkpoints, at several radii.",
     "theory": "Thresholds and phase diagram of the linear model on two classes of data.",
+    "reproduce": "Make the paper's figures: train, analyse and draw, resumed where it was left.",
     "compare": "Compare groups of trained nets over their seeds: effect, interval, verdict.",
     "plot": "Draw any result.",
     "doctor": "Examine a foreign net, its data and its claims before hours are spent.",

@@ -27,7 +27,7 @@ FLOORS = {
     3: "training distributed",
     4: "plots report",  # drawing
     5: "analyses rechecks checkup",
-    6: "options terminal commands cli __main__ figures",  # the roof
+    6: "options terminal commands cli __main__ figures reproduction",  # the roof
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 

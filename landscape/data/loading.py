@@ -29,7 +29,8 @@ def load_data(
 ) -> ImageData:
     """Load one split, "train" or "test", of digits, mnist, cifar10, an .npz, or a `file.py:callable`.
 
-    `mnist:train=12000` is MNIST with the first 12,000 training images alone; so for digits and cifar10.
+    `mnist:train=12000` is MNIST with the first 12,000 training images alone, `mnist:skip=12000,train=1000` with the 1,000
+    after them, which the former's nets have not seen; so for digits and cifar10.
     MNIST and CIFAR-10 are looked for under `data_dir`, else $LANDSCAPE_DATA, else the user cache, and downloaded there
     where they are absent, reporting bytes to `progress(stage, done, total)`. Raises UsageError for an unknown name or
     split, DataError for data that are missing, damaged or no images in [0, 1]. With `targets` labels may be numbers.
@@ -49,8 +50,9 @@ def load_data(
 
 
 def _load_named(spec: Spec, split: str, data_dir: str | Path | None, progress: Progress | None) -> ImageData:
-    count = spec.settings.get("train")
-    if spec.callable is not None or set(spec.settings) - {"train"} or not (count is None or count.isdecimal()):
+    count, first = spec.settings.get("train"), spec.settings.get("skip", "0")
+    known = all(key in ("train", "skip") and value.isdecimal() for key, value in spec.settings.items())
+    if spec.callable is not None or not known:
         raise UsageError(f"{spec} is no data set; write {spec.head}, or {spec.head}:train=1000 for the first 1,000")
     if spec.head == "digits":
         data = load_digits(split)
@@ -58,14 +60,16 @@ def _load_named(spec: Spec, split: str, data_dir: str | Path | None, progress: P
         data = load_mnist(split, data_folder(data_dir), progress=progress)
     else:
         data = load_cifar10(split, data_folder(data_dir), progress=progress)
-    if count is None:
+    if not spec.settings:
         return data
-    n = int(count)
+    name = f"{spec.head}:{','.join(f'{key}={int(value)}' for key, value in sorted(spec.settings.items()))}"
     if split == "test":  # the test images are the same whatever is trained on
-        return replace(data, spec=f"{spec.head}:train={n}")
-    if not 1 <= n <= len(data):
+        return replace(data, spec=name)
+    start, left = int(first), len(data) - int(first)
+    n = left if count is None else int(count)
+    if not 1 <= n <= left:
         raise UsageError(f"{spec} cannot be met: {spec.head} has {len(data)} training images; write train=1 to that")
-    return replace(data, images=data.images[:n], labels=data.labels[:n], spec=f"{spec.head}:train={n}")
+    return replace(data, images=data.images[start : start + n], labels=data.labels[start : start + n], spec=name)
 
 
 def as_data(obj: Any, *, split: str = "train", classes: int | None = None, targets: bool = False) -> ImageData:

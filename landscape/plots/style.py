@@ -93,6 +93,14 @@ def stamp(figure: Figure, lines: Iterable[str]) -> int:
     return len(wrapped)
 
 
+def stamp_more(figure: Figure, lines: Iterable[str]) -> None:
+    """Write more lines above a finished figure, over the stamps that it has, and make it as much higher."""
+    lines, before = list(lines), figure.get_suptitle()
+    if lines:
+        count = stamp(figure, [*lines, *before.splitlines()])
+        figure.set_figheight(figure.get_figheight() + 0.1 * (count - len(before.splitlines())))
+
+
 def annotate(figure: Figure, text: str) -> int:
     """Write a footnote under the axes, in as many lines as the width asks for; return their number."""
     lines = _wrapped(figure, text, NOTE_SIZE)
