@@ -34,6 +34,7 @@ from landscape.figures.outputs import (  # noqa: E402
 
 from landscape.errors import ResultError  # noqa: E402
 from landscape.plots import DOUBLE, SINGLE  # noqa: E402
+from landscape.plots.labels import seeds_of  # noqa: E402
 from landscape.plots.learning_rate import Panel, figure_learning_rate  # noqa: E402
 from landscape.results import read_result  # noqa: E402
 from landscape.results.rates import Arm, best_rate, comparisons, read_arms  # noqa: E402
@@ -82,7 +83,7 @@ def draw(
     note = (
         f"{model.split(',')[0]}, {attrs['n_examples']:,} {attrs['split']} examples of "
         f"{Path(str(attrs['data'])).name}, {attrs['norm']} ε = {format_eps(float(str(attrs['eps'])))}, "
-        f"{attrs['attack']}. "
+        f"{attrs['attack']}, {seeds_of(results) or 'seeds unknown'}. "
         "Points: runs, crosses: constant classifiers; lines: median of the others; bars: Wilson's 95 %."
         + (" Rings: the rate of the lowest held-out error." if best else "")
         + (" Grey: mean and deviation over all runs." if moments else "")

@@ -2,8 +2,8 @@
 
     python figures/figS_collapse.py grid/*.traces.h5 -o collapse.pdf
 
-writes collapse.pdf and collapse.png, every cell with Wilson's interval as collapse.csv, the frontier and the trends over
-width and eps as collapse-effects.csv, and how they were made as collapse.json.
+writes collapse.pdf and collapse.png, every cell with Wilson's interval as collapse.csv, the frontier and the trends
+over width and eps as collapse-effects.csv, and how they were made as collapse.json.
 """
 
 from __future__ import annotations

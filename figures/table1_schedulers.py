@@ -128,7 +128,11 @@ def gather(results: Sequence[Result]) -> Table:
     attacks = (*(attack.partition(":")[0] for attack in first.attacks.tolist()), WORST)
     bold = np.array([[_is_best(ordered, i, column) for column in range(len(attacks))] for i in range(len(ordered))])
     n = len(first.indices)
-    caption = f"error in % of {n:,} {first.attrs['split']} examples, {first.attrs['norm']} eps {first.attrs['eps']:g}"
+    seeds = ", ".join(sorted({str(seed) for row in ordered for seed in row.runs}))
+    caption = (
+        f"error in % of {n:,} {first.attrs['split']} examples, {first.attrs['norm']} eps {first.attrs['eps']:g}, "
+        f"training seeds {seeds}"
+    )
     return Table(attacks, tuple(ordered), bold, caption)
 
 

@@ -29,8 +29,8 @@ def load_data(
 ) -> ImageData:
     """Load one split, "train" or "test", of digits, mnist, cifar10, an .npz, or a `file.py:callable`.
 
-    `mnist:train=12000` is MNIST with the first 12,000 training images alone, `mnist:skip=12000,train=1000` with the 1,000
-    after them, which the former's nets have not seen; so for digits and cifar10.
+    `mnist:train=12000` is MNIST with the first 12,000 training images alone, `mnist:skip=12000,train=1000` with the
+    1,000 after them, which the former's nets have not seen; so for digits and cifar10.
     MNIST and CIFAR-10 are looked for under `data_dir`, else $LANDSCAPE_DATA, else the user cache, and downloaded there
     where they are absent, reporting bytes to `progress(stage, done, total)`. Raises UsageError for an unknown name or
     split, DataError for data that are missing, damaged or no images in [0, 1]. With `targets` labels may be numbers.

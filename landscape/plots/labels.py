@@ -109,7 +109,21 @@ def footnote(results: Sequence[Result]) -> str:
         parts.append(f"weight decay {_all(decayed, 'weight_decay')} in the loss")
     if attacked:
         parts += [_all(attacked, "attack", _attack), f"adversary {_all(attacked, 'adversary')}"]
+    if seeds := seeds_of(results):
+        parts.append(seeds)
     return "; ".join([*parts, _all(results, "batchnorm", _batchnorm)])
+
+
+def seeds_of(results: Sequence[Result]) -> str:
+    """Return "training seeds 0, 1, 2", or nothing where the files do not say."""
+    entries = [entry for result in results for entry in _trainings(result)]
+    found = {seed for entry in entries for seed in _several(entry.get("seed")) if isinstance(seed, int)}
+    if not found:
+        return ""
+    low, high = min(found), max(found)
+    run = len(found) > 3 and high - low == len(found) - 1
+    shown = f"{low} to {high}" if run else ", ".join(map(str, sorted(found)))
+    return f"training seed{'s' if len(found) > 1 else ''} {shown}"
 
 
 def radii(result: Result) -> list[float]:
@@ -194,9 +208,16 @@ def _float(result: Result, name: str) -> float:
 
 def _training(result: Result) -> dict[str, Any]:
     """Return how a net was trained; of several nets the first."""
-    training = result.attrs.get("training")
-    training = training[0] if isinstance(training, list) and training else training
-    return training if isinstance(training, dict) else {}
+    return next(iter(_trainings(result)), {})
+
+
+def _trainings(result: Result) -> list[dict[str, Any]]:
+    """Return how each net of a result was trained."""
+    return [entry for entry in _several(result.attrs.get("training")) if isinstance(entry, dict)]
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _checkpoint(result: Result) -> str:

@@ -35,6 +35,11 @@ class Job:
     words: tuple[str, ...]
 
     @property
+    def inputs(self) -> list[str]:
+        """The files whose change makes the job stale: those of other jobs, and those of the user's own."""
+        return [*self.made_by, *(path for path in self.takes if Path(path).is_absolute())]
+
+    @property
     def typed(self) -> str:
         """The command as one would type it in the folder of the run."""
         return shlex.join(self.words)
@@ -152,7 +157,7 @@ def _job(stage: Stage, case: Mapping[str, Any], earlier: Mapping[str, Job], prof
 
 
 def _matching(pattern: str, earlier: Mapping[str, Job], where: str) -> list[tuple[str, str | None]]:
-    """Return (file, the output of the job that makes it) for a pattern; a shipped net is made by nobody."""
+    """Return (file, the output of the job that makes it) for a pattern; /a/file and a shipped net are made by nobody."""
     plain = re.fullmatch(r"[^*?[]+", pattern) is not None
     matched = [(path, path) for path in earlier if fnmatchcase(path, pattern)]
     if not matched and (beside := _BESIDE.match(pattern)):
@@ -163,9 +168,9 @@ def _matching(pattern: str, earlier: Mapping[str, Job], where: str) -> list[tupl
         ]
     if matched:
         return [(path, maker) for path, maker in matched]
-    if plain and (Path(pattern).suffix not in (".pt", ".h5") or Path(pattern).is_absolute()):
+    if plain and (Path(pattern).is_absolute() or Path(pattern).suffix not in (".pt", ".h5")):
         return [(pattern, None)]
-    raise UsageError(f"{where} takes {pattern}, which no earlier stage writes; name one of theirs")
+    raise UsageError(f"{where} takes {pattern}, which no earlier stage writes; name one of theirs, or a file by /PATH")
 
 
 def _filled(text: str, case: Mapping[str, Any], where: str) -> str:

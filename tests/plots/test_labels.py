@@ -49,12 +49,18 @@ def test_the_colour_follows_the_radius_trained_at() -> None:
 def test_the_footnote_says_what_the_numbers_rest_on() -> None:
     assert footnote([run(0.0), run(0.1)]) == (
         "lenet:width=4 (P = 1,000); mnist train, N = 2,000; ℓ∞ ε = 0, 0.1; PGD-10 (step 0.25 ε); adversary frozen; "
-        "no BatchNorm"
+        "training seed 0; no BatchNorm"
     )
 
 
+def test_the_footnote_names_the_seeds_of_training_where_the_files_do() -> None:
+    assert "; training seeds 0, 2; " in footnote([run(0.1, seed=2), run(0.1), run(0.1)])
+    assert "; training seeds 0 to 4; " in footnote([run(0.1, seed=seed) for seed in range(5)])
+    assert "seed" not in footnote([run(0.1, training=None)])
+
+
 def test_the_footnote_of_clean_curvature_names_no_attack() -> None:
-    assert footnote([run(0.0, batchnorm="eval")]).endswith("ℓ∞ ε = 0; BatchNorm eval")
+    assert footnote([run(0.0, batchnorm="eval")]).endswith("ℓ∞ ε = 0; training seed 0; BatchNorm eval")
 
 
 @pytest.mark.parametrize(
