@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CODE := landscape analyses figures
 
-.PHONY: demo test lint bench checkpoints
+.PHONY: demo test lint bench checkpoints reproduce slice
 
 demo: $(READY)
 	$(BIN)/landscape demo
@@ -24,6 +24,18 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt curvlinops-for-pytorch
 	$(BIN)/python benchmarks/hessian.py
+
+# All figures on digits, in minutes; other profiles: landscape reproduce all --profile mnist --cores 8
+reproduce: $(READY) .venv/.snakemake
+	$(BIN)/landscape reproduce all --profile digits --cores 2
+
+# The part of it that CI runs: the linear model's figure and the smallest cells of the collapse.
+slice: $(READY) .venv/.snakemake
+	$(BIN)/landscape reproduce all --settings figures/slice.toml --profile slice --cores 2
+
+.venv/.snakemake: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reproduce]'
+	@touch $@
 
 checkpoints: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh checkpoints/make.sh

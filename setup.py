@@ -39,6 +39,7 @@ TEST = [
     "h5netcdf>=1.5,<2",
     "setuptools>=77.0.3",
 ]
+REPRODUCE = ["snakemake>=9.9,<10"]  # the local executor comes with it; snakemake-executor-plugin-slurm is one more
 DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 
 if VERSION is None:
@@ -65,11 +66,11 @@ setup(
     package_dir=INNER,
     package_data={
         "landscape": ["py.typed", "data/*.npz", "data/*.md"],
-        "landscape.figures": ["*.toml", "*.mplstyle", "Snakefile"],
+        "landscape.figures": ["*.toml", "Snakefile", "slurm/*.yaml"],
         "landscape.checkpoints": ["**/*.pt", "*.md"],
     },
     install_requires=RUN,
-    extras_require={"test": TEST, "dev": DEV},
+    extras_require={"test": TEST, "dev": DEV, "reproduce": REPRODUCE},
     entry_points={"console_scripts": ["landscape = landscape.cli:main"]},
     zip_safe=False,
 )

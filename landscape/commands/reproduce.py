@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import click
 
 from .. import options
 from ..errors import LandscapeError, UsageError
-from ..terminal import print_table, say, say_next, warn
+from ..terminal import print_table, say, warn
 
 if TYPE_CHECKING:
     from ..reproduction import Job
@@ -67,15 +68,15 @@ def command(
         os.environ["LANDSCAPE_DATA"] = str(data_dir.resolve())
     extra = ("--workflow-profile", str(workflow_profile.resolve())) if workflow_profile else ()
     run = Run(plan, source, folder, cores, executor, extra)
+    jobs = plan.needed(drawings)
     if partial:
-        _finish(run, drawings, draw=True, quiet=quiet)
+        _finish(run, drawings, anew=True, quiet=quiet)
         return
     check_installed(executor)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LandscapeError(f"{folder} cannot be made ({error.strerror}); name another place with --out") from error
-    jobs = plan.needed(drawings)
     if old := run.older(jobs):
         shown = ", ".join(f"{job.out} (landscape {version})" for job, version in old[:3])
         more = f" and {len(old) - 3} more" if len(old) > 3 else ""
@@ -84,16 +85,16 @@ def command(
     if dry_run:
         _tell(run, run.stale(outs), len(jobs))
         return
-    left = [job for job in jobs if not (folder / job.out).exists()]
     if not quiet:
-        _announce(run, left, len(jobs))
+        _announce(run, [job for job in jobs if not (folder / job.out).exists()], len(jobs))
+        sys.stdout.flush()  # hours may pass until the next word
     try:
         code = run.execute(outs)
     except KeyboardInterrupt as interruption:
         raise KeyboardInterrupt("interrupted; what is done is kept, and the same command goes on") from interruption
-    if code and all((folder / out).exists() for out in outs) and not run.failures(jobs):
+    if code and not run.failures(jobs):
         raise LandscapeError(f"Snakemake has failed: {run.why_it_failed()}")
-    _finish(run, drawings, draw=bool(code), quiet=quiet)
+    _finish(run, drawings, quiet=quiet)
 
 
 def _tell(run: Run, stale: Sequence[Job], total: int) -> None:
@@ -128,29 +129,22 @@ def _announce(run: Run, jobs: Sequence[Job], total: int) -> None:
     )
 
 
-def _finish(run: Run, drawings: Sequence[Job], *, draw: bool, quiet: bool) -> None:
-    """Say what was made; draw what could not be made whole from what is there; exit 1 where anything is missing."""
+def _finish(run: Run, drawings: Sequence[Job], *, anew: bool = False, quiet: bool = False) -> None:
+    """Say what was made and what failed, and draw what could not be made whole from what is there; exit 1 for any."""
     from ..reproduction.drawing import draw_partial
 
-    failures = run.failures(run.plan.needed(drawings))
-    if failures:
-        reasons: dict[str, list[str]] = {}
-        for job, reason in failures:
-            reasons.setdefault("the disk is full" if "disk is full" in reason else reason, []).append(job.out)
-        for reason, outs in reasons.items():
-            more = f" and {len(outs) - 1} more" if len(outs) > 1 else ""
-            warn(f"{outs[0]}{more} could not be made: {reason}")
-    partial = []
+    reasons: dict[str, list[str]] = {}
+    for job, reason in run.failures([job for job in run.plan.needed(drawings) if job not in drawings]):
+        reasons.setdefault("the disk is full" if "disk is full" in reason else reason, []).append(job.out)
+    for reason, outs in reasons.items():
+        more = f" and {len(outs) - 1} more" if len(outs) > 1 else ""
+        warn(f"{outs[0]}{more} could not be made: {reason}")
+    lacking = [job for job in drawings if anew or job.missing(run.folder) or not (run.folder / job.out).exists()]
     for job in drawings:
-        if not draw or ((run.folder / job.out).exists() and not any(job is failed for failed, _ in failures)):
-            if not quiet and (run.folder / job.out).exists():
-                say(f"{job.stage.figure}: {run.folder / job.out}")
-            continue
-        told = draw_partial(run, job)
-        partial.append(job)
-        warn(told)
-    if partial or failures:
-        way = "the same command tries again" if failures else "without --partial the rest is computed"
+        if job in lacking:
+            warn(draw_partial(run, job))
+        elif not quiet:
+            say(f"{job.stage.figure}: {run.folder / job.out}")
+    if any(job.missing(run.folder) or not (run.folder / job.out).exists() for job in lacking):
+        way = "without --partial the rest is computed" if anew else "the same command tries again"
         raise LandscapeError(f"not everything could be made; {way}")
-    if not quiet:
-        say_next("landscape", "info", next(iter(drawings)).out)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .graph import Job, Plan
-from .settings import PAPER, Stage, read_profile
+from .settings import Stage, read_profile
 
-__all__ = ["PAPER", "Job", "Plan", "Stage", "read_profile"]
+__all__ = ["Job", "Plan", "Stage", "read_profile"]

@@ -9,14 +9,9 @@ from .graph import Job
 from .workflow import Run
 
 
-def missing_of(run: Run, job: Job) -> list[str]:
-    """Return the inputs of a job that are not there."""
-    return [path for path in job.takes if not (run.folder / path).exists()]
-
-
 def draw_partial(run: Run, job: Job) -> str:
     """Draw a figure from those of its inputs that are there, with a stamp that says how many; return a sentence."""
-    missing = missing_of(run, job)
+    missing = job.missing(run.folder)
     there = len(job.takes) - len(missing)
     if job.takes and not there:
         return f"{job.out} cannot be drawn: none of its {len(missing)} inputs is there"

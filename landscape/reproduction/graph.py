@@ -31,8 +31,19 @@ class Job:
     stage: Stage
     out: str
     takes: tuple[str, ...]
-    made_by: tuple[str, ...]  # the outputs of the jobs that write what it takes
+    makers: tuple[str | None, ...]  # of each of these, the output of the job that makes it; None: nobody
     words: tuple[str, ...]
+
+    @property
+    def made_by(self) -> list[str]:
+        """The outputs of the jobs that it waits for, each once."""
+        return list(dict.fromkeys(maker for maker in self.makers if maker is not None))
+
+    def missing(self, folder: Path) -> list[str]:
+        """Return what it takes and is not there; what an unfinished job has left is not there either."""
+        pairs = zip(self.takes, self.makers, strict=True)
+        return [path for path, maker in pairs if not all((folder / each).exists() for each in (path, maker or path))
+                and (maker is not None or Path(path).is_absolute())]  # fmt: skip
 
     @property
     def inputs(self) -> list[str]:
@@ -127,25 +138,17 @@ def _cases(stage: Stage) -> Iterator[dict[str, Any]]:
 def _job(stage: Stage, case: Mapping[str, Any], earlier: Mapping[str, Job], profile: str) -> Job:
     where = f"paper.toml: {profile}.{stage.name}"
     out = _filled(stage.out, case, where)
-    takes: list[str] = []
-    made_by: dict[str, None] = {}
 
-    def gather(patterns: Sequence[str]) -> list[str]:
-        found = []
-        for pattern in patterns:
-            for path, maker in _matching(_filled(pattern, case, where), earlier, where):
-                found.append(path)
-                if maker:
-                    made_by[maker] = None
-        return found
+    def gather(patterns: Sequence[str]) -> list[tuple[str, str | None]]:
+        return [pair for one in patterns for pair in _matching(_filled(one, case, where), earlier, where)]
 
-    takes += gather(stage.takes)
+    pairs = gather(stage.takes)
     words = ["landscape", stage.run] if stage.run else ["python", f"figures/{stage.draw}.py"]
-    words += takes
+    words += [path for path, _ in pairs]
     for name, patterns in stage.also.items():
-        for path in gather(patterns):
-            words += [f"--{name}", path]
-            takes.append(path)
+        for pair in gather(patterns):
+            words += [f"--{name}", pair[0]]
+            pairs.append(pair)
     for name, value in {**stage.options, **case["options"]}.items():
         if value is True:
             words.append(f"--{name}")
@@ -153,11 +156,12 @@ def _job(stage: Stage, case: Mapping[str, Any], earlier: Mapping[str, Job], prof
             words += [f"--{name}", _filled(str(value), case, where)]
     words += ["--out" if stage.run else "-o", out]
     _parse(stage, words[2:], where)
-    return Job(stage, out, tuple(takes), tuple(made_by), tuple(words))
+    takes, makers = ([pair[k] for pair in pairs] for k in (0, 1))
+    return Job(stage, out, tuple(takes), tuple(makers), tuple(words))
 
 
 def _matching(pattern: str, earlier: Mapping[str, Job], where: str) -> list[tuple[str, str | None]]:
-    """Return (file, the output of the job that makes it) for a pattern; /a/file and a shipped net are made by nobody."""
+    """Return (file, the output of the job that makes it) for a pattern; nobody makes /a/file and a shipped net."""
     plain = re.fullmatch(r"[^*?[]+", pattern) is not None
     matched = [(path, path) for path in earlier if fnmatchcase(path, pattern)]
     if not matched and (beside := _BESIDE.match(pattern)):

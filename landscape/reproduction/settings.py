@@ -64,9 +64,6 @@ def shipped() -> Path:
     return Path(str(importlib.import_module("landscape.figures").__path__[0])) / "paper.toml"
 
 
-PAPER = shipped
-
-
 def read_profile(path: Path, name: str) -> Profile:
     """Read one profile of a settings file; raise LandscapeError, naming the place, for whatever no command takes."""
     try:

@@ -47,7 +47,7 @@ def test_a_grid_becomes_jobs_and_a_star_takes_all_that_fit(tmp_path: Path) -> No
         "landscape train --data digits --model lenet:width=1 --eps 0.1 --seed 0 --out nets/eps0.1-seed0.pt"
     )
     (figure,) = found.drawings(["fig2"])
-    assert figure.made_by == tuple(job.out for job in nets)
+    assert figure.made_by == [job.out for job in nets]
     assert figure.takes[0] == "nets/eps0-seed0.traces.h5"
     assert figure.typed.startswith("python figures/fig2_gradients.py nets/eps0-seed0.traces.h5 ")
     assert figure.typed.endswith(" -o fig2.pdf")
