@@ -41,9 +41,12 @@ class Job:
 
     def missing(self, folder: Path) -> list[str]:
         """Return what it takes and is not there; what an unfinished job has left is not there either."""
-        pairs = zip(self.takes, self.makers, strict=True)
-        return [path for path, maker in pairs if not all((folder / each).exists() for each in (path, maker or path))
-                and (maker is not None or Path(path).is_absolute())]  # fmt: skip
+        found = []
+        for path, maker in zip(self.takes, self.makers, strict=True):
+            a_file = maker is not None or Path(path).is_absolute()  # else a net that ships
+            if a_file and not all((folder / each).exists() for each in (path, maker or path)):
+                found.append(path)
+        return found
 
     @property
     def inputs(self) -> list[str]:

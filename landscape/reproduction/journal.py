@@ -24,9 +24,9 @@ class Entry:
     said: str  # its last words
 
 
-def head(typed: str) -> str:
+def head(typed: str, version: str = __version__) -> str:
     """Return the line that a run begins its log with."""
-    return f"$ {typed}  # landscape {__version__}"
+    return f"$ {typed}  # landscape {version}"
 
 
 def done(seconds: float, cpu: float) -> str:

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         # The driver tells why a job failed from its log; where there can be none, this is said at once.
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        print(f"{out}: {'the disk is full' if full else error.strerror or error}", file=sys.stderr)
+        sys.stderr.write(f"{out}: {'the disk is full' if full else error.strerror or error}\n")
         return 1
 
 
@@ -45,16 +45,14 @@ def _run(log: Path, descriptor: int, out: Path, words: Sequence[str]) -> int:
     waited = not _locked(descriptor)
     if waited:  # what an earlier, killed run has left running holds its log
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if out.exists():
-            return 0
-    before = journal.last_entry(log)
-    own = journal.head(shlex.join(words))
-    same = before is not None and journal.head(before.typed).partition("  #")[0] == own.partition("  #")[0]
-    same = same and before is not None and own.endswith(f" {before.version}")
+    last, own = journal.last_entry(log), journal.head(shlex.join(words))
+    same = last is not None and own == journal.head(last.typed, last.version)
+    if waited and same and out.exists():
+        return 0
     _say(descriptor, own)
     began = time.monotonic()
-    # Whoever presses Ctrl-C reaches the command too; it saves, and its exit is waited for.
-    ours = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT,)}
+    # An interruption comes to the command too; it saves, and its end is waited for.
+    listening = signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(
         _argv(words, fresh=not same, out=out),
         stdin=subprocess.DEVNULL,
@@ -62,10 +60,10 @@ def _run(log: Path, descriptor: int, out: Path, words: Sequence[str]) -> int:
         stderr=descriptor,
         pass_fds=[descriptor],
         env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ},
-        preexec_fn=lambda: [signal.signal(number, handler) for number, handler in ours.items()] and None,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     code = child.wait()
+    signal.signal(signal.SIGINT, listening)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     if code in (0, NOT_CONVERGED):
         _say(descriptor, journal.done(time.monotonic() - began, spent.ru_utime + spent.ru_stime))

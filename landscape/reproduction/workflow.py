@@ -64,11 +64,19 @@ class Run:
     def execute(self, outs: Sequence[str]) -> int:
         """Make some outputs, and return Snakemake's exit code; what it says goes to snakemake.log.
 
-        An interruption is passed on by the terminal; here it waits until Snakemake and its jobs have ended.
+        Snakemake and its jobs hear of an interruption once, from here, whoever sent it; KeyboardInterrupt is raised
+        when they have saved what they have and ended.
         """
         with self._alone() as lock, (self.folder / CHATTER).open("w", encoding="utf-8") as chatter:
             process = subprocess.Popen(
-                self.command(outs), stdout=chatter, stderr=chatter, pass_fds=[lock], env=self._environment()
+                self.command(outs),
+                stdin=subprocess.DEVNULL,
+                stdout=chatter,
+                stderr=chatter,
+                pass_fds=[lock],
+                env=self._environment(),
+                start_new_session=True,  # a group of its own: the terminal's Ctrl-C does not reach it a second time
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # whatever nohup has set
             )
             interrupted = False
             while True:
@@ -77,7 +85,7 @@ class Run:
                     break
                 except KeyboardInterrupt:
                     interrupted = True
-                    process.send_signal(signal.SIGINT)
+                    os.killpg(process.pid, signal.SIGINT)
             if interrupted:
                 raise KeyboardInterrupt
             return code
