@@ -89,7 +89,9 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
         "import json, landscape, landscape.analyses, landscape.figures\n"
         "model = landscape.load_model('digits/eps0.1')\n"
         "size = sum(p.numel() for p in model.parameters())\n"
-        "print(json.dumps([landscape.__file__, landscape.analyses.__file__, size]))\n"
+        "from landscape.reproduction.settings import read_profile, shipped\n"
+        "stages = [stage.name for stage in read_profile(shipped(), 'digits').stages]\n"
+        "print(json.dumps([landscape.__file__, landscape.analyses.__file__, size, str(shipped()), stages]))\n"
     )
     # PYTHONPATH comes before the checkout that an editable install puts on the path.
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
@@ -103,10 +105,12 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    package, analyses, size = json.loads(done.stdout)
+    package, analyses, size, settings, stages = json.loads(done.stdout)
     assert Path(package) == tmp_path / "site" / "landscape" / "__init__.py"
     assert Path(analyses) == tmp_path / "site" / "landscape" / "analyses" / "__init__.py"
     assert size > 0
+    assert Path(settings) == tmp_path / "site" / "landscape" / "figures" / "paper.toml"
+    assert Path(settings).with_name("Snakefile").is_file() and "fig2" in stages
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,6 @@ epochs = EPOCHS
 batch-size = 32
 attack = "pgd:steps=1,rel_step=1"
 probe-every = 0
-save-every = 0
 
 [tiny.gradients]
 draw = "fig2_gradients"
@@ -86,7 +85,7 @@ def test_a_changed_input_makes_its_own_figure_stale_and_no_other(run: Run) -> No
 def test_a_killed_run_goes_on_where_it_was_and_changed_settings_begin_anew(tmp_path: Path) -> None:
     """Kill -9 to all of a run's processes in the midst of a training, then the same again."""
     needs_snakemake()
-    run = of(tmp_path, epochs=60)
+    run = of(tmp_path, epochs=12)
     state = run.folder / "nets/eps0.1.resume.pt"
     process = subprocess.Popen(
         run.command(["nets/eps0.1.pt"]), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
