@@ -111,9 +111,9 @@ def _tell(run: Run, stale: Sequence[Job], total: int) -> None:
         say(f"nothing is to be done: all {total} files of {run.plan.profile.name} are there and up to date")
         return
     print_table(f"{run.plan.profile.name}: {run.plan.profile.about}", ["stage", "command", "jobs", "CPU"], rows)
-    for stage in dict.fromkeys(job.stage.name for job in stale):
-        example = next(job for job in stale if job.stage.name == stage)
-        say(f"{stage}, such as: {example.typed if len(example.typed) < 400 else example.typed[:400] + ' ...'}")
+    for name in dict.fromkeys(job.stage.name for job in stale):
+        typed = next(job for job in stale if job.stage.name == name).typed
+        say(f"{name}, such as: {typed if len(typed) < 400 else typed[:400] + ' ...'}")
     _announce(run, stale, total)
 
 

@@ -22,7 +22,12 @@ def draw_collapse(ax: Axes, grid: Collapse) -> None:
     shares = np.ma.masked_invalid(grid.shares)
     colours = mpl.colormaps["Greys"].with_extremes(bad="#ffffff")
     columns, rows = len(grid.eps), len(grid.widths)
-    ax.imshow(shares, origin="lower", aspect="auto", cmap=colours, vmin=0, vmax=1.4, interpolation="nearest")
+    ax.imshow(shares, origin="lower", aspect="auto", cmap=colours, vmin=0, vmax=2.2, interpolation="nearest")
+    for edge in range(1, max(rows, columns)):
+        if edge < columns:
+            ax.axvline(edge - 0.5, color="#dddddd", linewidth=0.5, zorder=1)
+        if edge < rows:
+            ax.axhline(edge - 0.5, color="#dddddd", linewidth=0.5, zorder=1)
     for row in range(rows):
         for column in range(columns):
             runs = grid.runs[row, column]

@@ -127,9 +127,11 @@ def seeds_of(results: Sequence[Result]) -> str:
 
 
 def radii(result: Result) -> list[float]:
-    """Return the eps of a result: one, or all of the ladder that is one of its dimensions."""
+    """Return the eps of a result: one, or all of the ladder that is a dimension of it; of a run that of training."""
     spec = KINDS[result.kind].arrays.get("eps")
     ladder = spec is not None and spec.dims == ("eps",) and "eps" not in result.attrs
+    if not ladder and result.kind == "traces" and "eps" not in result.attrs:
+        return [_float(result, "train_eps")]
     return result.arrays["eps"].tolist() if ladder else [_float(result, "eps")]
 
 

@@ -159,8 +159,8 @@ def _job(stage: Stage, case: Mapping[str, Any], earlier: Mapping[str, Job], prof
             words += [f"--{name}", _filled(str(value), case, where)]
     words += ["--out" if stage.run else "-o", out]
     _parse(stage, words[2:], where)
-    takes, makers = ([pair[k] for pair in pairs] for k in (0, 1))
-    return Job(stage, out, tuple(takes), tuple(makers), tuple(words))
+    takes, makers = tuple(path for path, _ in pairs), tuple(maker for _, maker in pairs)
+    return Job(stage, out, takes, makers, tuple(words))
 
 
 def _matching(pattern: str, earlier: Mapping[str, Job], where: str) -> list[tuple[str, str | None]]:
