@@ -133,18 +133,23 @@ def _finish(run: Run, drawings: Sequence[Job], *, anew: bool = False, quiet: boo
     """Say what was made and what failed, and draw what could not be made whole from what is there; exit 1 for any."""
     from ..reproduction.drawing import draw_partial
 
+    failures = run.failures(run.plan.needed(drawings))
     reasons: dict[str, list[str]] = {}
-    for job, reason in run.failures([job for job in run.plan.needed(drawings) if job not in drawings]):
-        reasons.setdefault("the disk is full" if "disk is full" in reason else reason, []).append(job.out)
+    for job, reason in failures:
+        if job not in drawings:
+            reasons.setdefault("the disk is full" if "disk is full" in reason else reason, []).append(job.out)
     for reason, outs in reasons.items():
         more = f" and {len(outs) - 1} more" if len(outs) > 1 else ""
         warn(f"{outs[0]}{more} could not be made: {reason}")
-    lacking = [job for job in drawings if anew or job.missing(run.folder) or not (run.folder / job.out).exists()]
+    failed = [job for job, _ in failures]
+    lacking = False
     for job in drawings:
-        if job in lacking:
-            warn(draw_partial(run, job))
+        if anew or job in failed or job.missing(run.folder) or not (run.folder / job.out).exists():
+            told, whole = draw_partial(run, job)
+            lacking = lacking or not whole
+            warn(told)
         elif not quiet:
             say(f"{job.stage.figure}: {run.folder / job.out}")
-    if any(job.missing(run.folder) or not (run.folder / job.out).exists() for job in lacking):
+    if lacking:
         way = "without --partial the rest is computed" if anew else "the same command tries again"
         raise LandscapeError(f"not everything could be made; {way}")

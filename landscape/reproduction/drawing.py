@@ -9,25 +9,26 @@ from .graph import Job
 from .workflow import Run
 
 
-def draw_partial(run: Run, job: Job) -> str:
-    """Draw a figure from those of its inputs that are there, with a stamp that says how many; return a sentence."""
+def draw_partial(run: Run, job: Job) -> tuple[str, bool]:
+    """Draw a figure from those of its inputs that are there, with a stamp that says how many.
+
+    Returns a sentence that says what came of it, and whether the figure is whole.
+    """
     missing = job.missing(run.folder)
     there = len(job.takes) - len(missing)
     if job.takes and not there:
-        return f"{job.out} cannot be drawn: none of its {len(missing)} inputs is there"
-    stamp = f"partial: {there} of {len(job.takes)} inputs" if missing else ""
+        return f"{job.out} cannot be drawn: none of its {len(missing)} inputs is there", False
+    stamp = ["--stamp", f"partial: {there} of {len(job.takes)} inputs"] if missing else []
     done = subprocess.run(
-        [*_without(job.argv, missing), *(["--stamp", stamp] if stamp else [])],
-        cwd=run.folder,
-        capture_output=True,
-        text=True,
-        check=False,
+        [*_without(job.argv, missing), *stamp], cwd=run.folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return f"{job.out} cannot be drawn from {there} of its {len(job.takes)} inputs: {said.removeprefix('Error: ')}"
-    lacking = f" ({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''} missing)" if missing else ""
-    return f"{job.out} is drawn from {there} of its {len(job.takes)} inputs{lacking}, and says so"
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("Error: ")
+        return f"{job.out} cannot be drawn from {there} of its {len(job.takes)} inputs: {said}", False
+    if not missing:
+        return f"{job.out} is drawn from all of its {there} inputs", True
+    shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return f"{job.out} is drawn from {there} of its {len(job.takes)} inputs ({shown} missing), and says so", False
 
 
 def _without(words: Sequence[str], missing: Sequence[str]) -> list[str]:

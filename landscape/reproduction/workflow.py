@@ -94,7 +94,6 @@ class Run:
         own = dict(os.environ)
         if data := own.get("LANDSCAPE_DATA"):
             own["LANDSCAPE_DATA"] = str(Path(data).resolve())  # jobs run in the folder of the run
-        own["XDG_CACHE_HOME"] = own.get("XDG_CACHE_HOME", str(self.folder / ".cache"))
         return own
 
     @contextlib.contextmanager
@@ -108,11 +107,11 @@ class Run:
             yield file.fileno()
 
     def failures(self, jobs: Sequence[Job]) -> list[tuple[Job, str]]:
-        """Return the jobs whose last run failed and left nothing, with the sentence that it ended in."""
+        """Return the jobs whose last run failed, with the sentence that it ended in; half of a figure may be there."""
         found = []
         for job in jobs:
             entry = journal.last_entry(self.folder / job.log)
-            if entry is not None and entry.code is not None and not (self.folder / job.out).exists():
+            if entry is not None and entry.code is not None:
                 found.append((job, entry.said.removeprefix("Error: ") or f"exit code {entry.code}"))
         return found
 

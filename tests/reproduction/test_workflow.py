@@ -133,12 +133,15 @@ def test_a_figure_of_which_inputs_are_missing_is_drawn_and_says_so(run: Run) -> 
     more = run.folder.parent / "gone.h5"
     words = (*job.words[:3], str(more), *job.words[3:])
     partial = type(job)(job.stage, job.out, (*job.takes, str(more)), (None, None), words)
-    assert draw_partial(run, partial) == f"fig3.pdf is drawn from 1 of its 2 inputs ({more} missing), and says so"
+    assert draw_partial(run, partial) == (
+        f"fig3.pdf is drawn from 1 of its 2 inputs ({more} missing), and says so",
+        False,
+    )
     assert '"partial: 1 of 2 inputs"' in (run.folder / "fig3.json").read_text()
     (whole,) = run.plan.drawings(["fig2"])
     (run.folder / "nets").mkdir()
     (run.folder / "nets/eps0.traces.h5").touch()  # of a run that has not ended
-    assert draw_partial(run, whole) == "fig2.pdf cannot be drawn: none of its 2 inputs is there"
+    assert draw_partial(run, whole) == ("fig2.pdf cannot be drawn: none of its 2 inputs is there", False)
 
 
 def test_files_of_another_version_are_named(run: Run) -> None:
