@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
         run.command(["nets/eps0.1.pt"]), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     began = time.monotonic()
-    while not state.exists() and process.poll() is None and time.monotonic() - began < 120:
+    while not state.exists() and process.poll() is None and time.monotonic() - began < 600:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
