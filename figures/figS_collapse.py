@@ -55,8 +55,8 @@ def draw(inputs: Sequence[Path], out: Path, *, width: float = SINGLE, command: s
     counts = " to ".join(str(count) for count in dict.fromkeys([int(grid.runs.min()), int(grid.runs.max())]))
     lengths = " to ".join(map(str, dict.fromkeys([steps[0], steps[-1]])))
     note = (
-        f"Constant classifiers among {counts} runs a cell, after {lengths} steps. Red: where half of them are; arrow: "
-        f"beyond the grid. {footnote(results)}."
+        f"Constant classifiers among {counts} runs a cell, after {lengths} steps. Right of the red line: half of "
+        f"them or more. {footnote(results)}."
     )
     absent = int((grid.runs < len(grid.seeds)).sum())
     stamps = [f"! {absent} of {grid.runs.size} cells lack runs"] if absent else []

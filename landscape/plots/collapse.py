@@ -17,7 +17,7 @@ from . import style
 def draw_collapse(ax: Axes, grid: Collapse) -> None:
     """Draw the share of collapsed runs of each cell, eps to the right and width upwards, and the frontier over it.
 
-    The frontier is where half of the runs collapse; a width that never does has an arrow at the right edge.
+    The frontier is where half of the runs collapse; of a width of which never half does it lies beyond the right edge.
     """
     shares = np.ma.masked_invalid(grid.shares)
     colours = mpl.colormaps["Greys"].with_extremes(bad="#ffffff")
@@ -35,10 +35,7 @@ def draw_collapse(ax: Axes, grid: Collapse) -> None:
             ax.text(column, row, text, ha="center", va="center", fontsize=7, color=style.INK)
     places = [_place(eps, grid.eps) for eps in grid.frontier()]
     for row, place in enumerate(places):
-        if math.isinf(place):
-            ax.annotate("", (columns - 0.42, row), (columns - 0.62, row),
-                        arrowprops={"arrowstyle": "->", "color": style.ALARM, "lw": 1.2})  # fmt: skip
-        elif not math.isnan(place):
+        if math.isfinite(place):
             ax.plot([place, place], [row - 0.5, row + 0.5], color=style.ALARM, linewidth=1.8, label="_frontier")
     for row, (place, above) in enumerate(pairwise(places)):
         ends = [columns - 0.5 if math.isinf(end) else end for end in (place, above)]
