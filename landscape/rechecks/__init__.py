@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import ResultError, UsageError
 from ..losses import NAMED, Loss, cross_entropy
 from ..results import Result, read_result
-from . import connect, evaluate, hessian, sharpness, surface, theory, traces
+from . import connect, evaluate, hessian, sharpness, surface, theory, traces, training
 from .case import Case
 from .numbers import NUDGES, Check, Nets, Unit, judge, nudge
 from .origin import Given, Origin
@@ -113,7 +113,8 @@ def recheck(
 
     checks: list[Check] = []
     try:
-        units = list(CHECKS[result.kind](case))
+        common = [] if result.kind in _WITHOUT_NETS else training.units(case)
+        units = [*common, *CHECKS[result.kind](case)]
         for number, unit in enumerate(units):
             if progress is not None:
                 progress("rechecked", number, len(units))

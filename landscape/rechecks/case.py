@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ..arguments import read_ladder
 from ..attacks import PGD, make_ball, parse_attack
 from ..data import Examples, ImageData, select
-from ..errors import ResultError
 from ..losses import Loss, cross_entropy
 from ..objective import Objective
 from ..results import Result
@@ -103,14 +102,6 @@ class Case:
         """Return the places of a random sample of `total` things, sorted: at most `most`, or what was asked for."""
         count = total if self.sample == "all" else min(total, most if self.sample is None else int(self.sample))
         return sorted(stream(self.seed, f"recheck/{name}").permutation(total)[:count].tolist())
-
-    def check_size(self, net: nn.Module) -> None:
-        """Raise ResultError where a net is of another size than the file says."""
-        n = self.objective(net, None, params=self.attrs.get("params")).n_parameters
-        if n != self.attrs["n_parameters"]:
-            raise ResultError(
-                f"{self.path} says that its net has {self.attrs['n_parameters']:,} parameters, and it has {n:,}"
-            )
 
 
 def kept(make: Callable[[nn.Module], T]) -> Callable[[nn.Module], T]:

@@ -34,6 +34,13 @@ class Given:
     device: str = "cpu"
     targets: bool = False  # labels may be numbers: the loss is a user's own
 
+    @property
+    def nets(self) -> list[nn.Module] | None:
+        """The nets themselves, where they were given and not named."""
+        if self.model is None or isinstance(self.model, str):
+            return None
+        return [self.model] if isinstance(self.model, nn.Module) else list(self.model)
+
 
 class Origin:
     """The sources of one result file, each known by its SHA-256; raises ResultError, in a sentence, for any other."""
@@ -69,14 +76,12 @@ class Origin:
 
     def nets(self, images: ImageData, loss: Loss) -> list[nn.Module]:
         """Return the nets of the file, in eval mode on the device, in the order in which it names them."""
-        given = self.given.model
-        if isinstance(given, nn.Module) or (given is not None and not isinstance(given, str)):
-            nets = [given] if isinstance(given, nn.Module) else list(given)
-        else:
+        nets = self.given.nets
+        if nets is None:
             specs = _several(self.attrs.get("model"))
             made = self.checkpoints()
             nets = [
-                self._built(checkpoint, given, specs[number if len(specs) == len(made) else 0], images)
+                self._built(checkpoint, specs[number if len(specs) == len(made) else 0], images)
                 for number, checkpoint in enumerate(made)
             ]
         for net in nets:
@@ -137,11 +142,11 @@ class Origin:
 
     def net_of(self, checkpoint: Checkpoint, images: ImageData) -> nn.Module:
         """Return the net of another checkpoint of the same spec, in eval mode on the device."""
-        given = self.given.model if isinstance(self.given.model, str) else None
         specs = _several(self.attrs.get("model"))
-        return self._built(checkpoint, given, specs[0], images).eval().to(self.given.device)
+        return self._built(checkpoint, specs[0], images).eval().to(self.given.device)
 
-    def _built(self, checkpoint: Checkpoint, model: str | None, spec: str, images: ImageData) -> nn.Module:
+    def _built(self, checkpoint: Checkpoint, spec: str, images: ImageData) -> nn.Module:
+        model = self.given.model if isinstance(self.given.model, str) else None
         if model is None and (checkpoint.model is None or checkpoint.guess):  # shapes tell no activation
             model = spec
         if model is not None and self.given.model is None and _is_code(model):

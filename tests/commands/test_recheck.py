@@ -101,8 +101,12 @@ def scale(name: str, factor: float, place: Any = ...) -> Callable[[h5py.File], N
     return edit
 
 
+def said(name: str, value: Any) -> Callable[[h5py.File], None]:
+    return lambda file: file.attrs.__setitem__(name, value)
+
+
 @pytest.mark.parametrize(
-    ("kind", "edit", "said"),
+    ("kind", "edit", "words"),
     [
         ("hessian", scale("eigenvalues", 1.05, 1), "differs: eigenvalues (2): the file says"),
         ("hessian", scale("eigenvalue_se", 0.5, 2), "differs: eigenvalue_se (3)"),
@@ -114,16 +118,22 @@ def scale(name: str, factor: float, place: Any = ...) -> Callable[[h5py.File], N
         ("evaluate", scale("error_rate", 0.5, (0, 1)), "differs: error_rate from its verdicts (tiny, pgd5)"),
         ("traces", scale("gradient_norm", 0.5), "differs: gradient_norm (row 1: step 0, eps 0)"),
         ("training", scale("loss", 0.5), "differs: loss (row 1: step 0)"),
+        ("sharpness", scale("random_rises", 0.5), "differs: random_rise, the mean of its directions (eps 0.02, radius"),
+        (
+            "hessian",
+            said("train_eps", 0.1),
+            "differs: training, as the checkpoint has it (train_eps): the file",
+        ),
         ("sharpness", scale("lambda_1", 2.0), "differs: lambda_1 (eps 0.02)"),
         ("theory", scale("loss", 1.01, 1), "differs: loss (eps 0.3)"),
     ],
 )
 def test_a_forged_number_is_named(
-    kind: str, edit: Callable[[h5py.File], None], said: str, forge: Callable[..., Path]
+    kind: str, edit: Callable[[h5py.File], None], words: str, forge: Callable[..., Path]
 ) -> None:
     done = landscape("recheck", forge(kind, edit), "--sample", "all")
     assert done.code == 1
-    assert said in done.out and "FAIL: forged.h5" in done.out
+    assert words in done.out and "FAIL: forged.h5" in done.out
 
 
 def test_a_cell_forged_with_its_examples_is_found_where_it_is_recomputed(forge: Callable[..., Path]) -> None:
