@@ -15,8 +15,9 @@ n_examples = click.option("--n-examples", type=options.Count(), help="Examples t
 
 @click.command(epilog="Example: landscape doctor digits/eps0.1")
 @click.argument("checkpoint", metavar="CKPT")
-@options.together(options.model, options.data, options.data_dir, options.split, n_examples, options.eps, options.norm)
-@options.together(options.attack, options.seed, options.device, options.batch_size, options.volume)
+@options.together(options.model, options.key, options.data, options.data_dir, options.split, n_examples)
+@options.together(options.eps, options.norm, options.attack, options.seed, options.device, options.batch_size)
+@options.volume
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -76,7 +77,7 @@ def command(
         else:
             looks = sum(finding.verdict == LOOK for finding in findings)
             say("PASS" if not looks else f"PASS, with {looks} to look at")
-            named = [("--model", target.model), ("--data", target.data), ("--eps", target.eps)]
+            named = [("--model", target.model), ("--key", target.key), ("--data", target.data), ("--eps", target.eps)]
             words = [str(word) for pair in named if pair[1] is not None for word in pair]
             say_next("landscape", "hessian", checkpoint, *words)
     ctx.exit(1 if stopped else 0)
