@@ -29,6 +29,9 @@ def several():
             return self.net(x), x
     return Two()
 
+def likely():
+    return nn.Sequential(*bright(), nn.Softmax(1))
+
 def noisy():
     class Noisy(nn.Sequential):
         def forward(self, x):
@@ -53,9 +56,11 @@ def test_what_is_wrong_is_said_with_what_to_do() -> None:
     guess = landscape("doctor", "bright.pt", "--model", "nets.py:bright", "--data", "digits", "--n-examples", "60")
     assert "no better than guessing" in guess.out
     assert "attack              look  eps is not known" in guess.out and "attack, look: give --eps" in guess.out
-    noisy = landscape("doctor", "bright.pt", "--model", "nets.py:noisy", "--data", "digits", "--n-examples", "60")
-    assert noisy.code == 1 and "determinism, stop: something random is left on in eval mode" in noisy.out
-    assert noisy.out.rstrip().endswith("FAIL: mend what says stop before hours are spent")
+    likely = landscape("doctor", "bright.pt", "--model", "nets.py:likely", "--data", "digits", "--n-examples", "60")
+    assert likely.code == 1 and "outputs, stop: leave out the last softmax" in likely.out
+    assert likely.out.rstrip().endswith("FAIL: mend what says stop before hours are spent")
+    noisy = landscape("doctor", "bright.pt", "--model", "nets.py:noisy", "--data", "digits")
+    assert noisy.code == 2 and "gives another output at each call; look for dropout" in noisy.err
 
 
 def test_a_net_of_several_outputs_is_told_in_one_sentence() -> None:
