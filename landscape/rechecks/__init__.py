@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import ResultError, UsageError
 from ..losses import NAMED, Loss, cross_entropy
 from ..results import Result, read_result
-from . import connect, evaluate, hessian, sharpness, surface, theory, traces, training
+from . import connect, evaluate, hessian, scattering, sharpness, surface, theory, traces, training
 from .case import Case
 from .numbers import NUDGES, Check, Nets, Unit, judge, nudge
 from .origin import Given, Origin
@@ -27,6 +27,7 @@ CHECKS: dict[str, Callable[[Case], Iterator[Unit]]] = {
     "connect": connect.units,
     "evaluate": evaluate.units,
     "hessian": hessian.units,
+    "scattering": scattering.units,
     "sharpness": sharpness.units,
     "surface": surface.units,
     "theory": theory.units,

@@ -13,7 +13,7 @@ from .numbers import Key, Stored, Unit, same
 
 _GROUP, _SIZE = "training, as the checkpoint has it", "n_parameters"
 _ASIDE = ("history", "final", "curve", "seed", "epoch")  # long, or written of several nets at once
-_ONE_SIZE = ("hessian", "surface", "sharpness", "connect", "traces")
+_ONE_SIZE = ("hessian", "surface", "sharpness", "connect", "traces", "scattering")
 
 
 def units(case: Case) -> Iterator[Unit]:
