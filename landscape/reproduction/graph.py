@@ -153,9 +153,9 @@ def _job(stage: Stage, case: Mapping[str, Any], earlier: Mapping[str, Job], prof
             words += [f"--{name}", pair[0]]
             pairs.append(pair)
     for name, value in {**stage.options, **case["options"]}.items():
-        if value is True:
-            words.append(f"--{name}")
-        elif value is not False:
+        if isinstance(value, bool):
+            words += _flag(stage, name, value)
+        else:
             words += [f"--{name}", _filled(str(value), case, where)]
     words += ["--out" if stage.run else "-o", out]
     _parse(stage, words[2:], where)
@@ -178,6 +178,12 @@ def _matching(pattern: str, earlier: Mapping[str, Job], where: str) -> list[tupl
     if plain and (Path(pattern).is_absolute() or Path(pattern).suffix not in (".pt", ".h5")):
         return [(pattern, None)]
     raise UsageError(f"{where} takes {pattern}, which no earlier stage writes; name one of theirs, or a file by /PATH")
+
+
+def _flag(stage: Stage, name: str, value: bool) -> list[str]:
+    """Return the words that set a flag: `--no-adequacy` for false where there is such, and else none."""
+    options = [parameter for parameter in stage.command.params if f"--{name}" in parameter.opts]
+    return [f"--{name}"] if value else [flag for option in options for flag in option.secondary_opts]
 
 
 def _filled(text: str, case: Mapping[str, Any], where: str) -> str:

@@ -60,6 +60,22 @@ def test_tables_in_an_axis_bring_several_values_and_options(tmp_path: Path) -> N
     assert ["--lr" in job.words for job in jobs] == [False] * 4 + [True] * 4
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("adequacy = false", ["--no-adequacy"]),  # its default is true
+        ("adequacy = true", ["--adequacy"]),
+        ("cascade = false", []),
+        ("cascade = true", ["--cascade"]),
+    ],
+)
+def test_a_flag_is_set_or_cleared_as_the_command_wants_it(tmp_path: Path, setting: str, words: list[str]) -> None:
+    text = f'[tiny.tests]\nrun = "evaluate"\ntakes = ["digits/eps0"]\nout = "x.h5"\noptions = {{{setting}}}\n'
+    (job,) = plan(tmp_path, text).jobs
+    assert [*job.words] == ["landscape", "evaluate", "digits/eps0", *words, "--out", "x.h5"]
+    assert job.inputs == []  # a net that ships
+
+
 def test_a_stage_like_another_takes_what_is_not_given(tmp_path: Path) -> None:
     text = NETS + '[tiny.more]\nlike = "nets"\nout = "more/eps{eps}-seed{seed}.pt"\noptions = {lr = 0.1}\n'
     one, other = (plan(tmp_path, text).jobs[place] for place in (0, 4))
