@@ -23,13 +23,15 @@ from ..units import parse_eps
 @click.option(
     "--quantity",
     metavar="NAME",
-    help="hessian: lambda_1, trace, loss, lambda_1/loss; surface: rise, loss, rise/loss; connect: barrier, "
-    "line_barrier, each with /loss; evaluate: worst_case, an attack; sharpness: lambda_1, trace, worst_rise, "
-    "random_rise, each over the loss too (worst_rise/loss); scattering: box_cosine, gradient_cosine, "
+    help="hessian: lambda_1, trace, loss, lambda_1/loss, added, added/lambda_1, kinks; surface: rise, loss, rise/loss; "
+    "connect: barrier, line_barrier, each with /loss; evaluate: worst_case, an attack; sharpness: lambda_1, trace, "
+    "worst_rise, random_rise, each over the loss too (worst_rise/loss); scattering: box_cosine, gradient_cosine, "
     "adversary_share and more.  [default: the first]",
 )
 @click.option("--eps", metavar="EPS", help="The radius of a ladder.  [default: each net's own]")
-@click.option("--at", type=float, metavar="R", help="The radius around the net.  [default: over the range]")
+@click.option(
+    "--at", type=float, metavar="R", help="The radius around the net, or the step h.  [default: over the range]"
+)
 @options.seed
 @click.option("--out", type=options.PATH, help="Write the tables as CSV too.")
 @options.overwrite
