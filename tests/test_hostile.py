@@ -108,12 +108,12 @@ def filtered(file: h5py.File) -> None:
     )
 
 
-PACKED = {"compression": "gzip", "compression_opts": 9}
+PACKED = {"compression": "gzip", "compression_opts": 1}
 HOSTILE: dict[str, tuple[Spoil, str]] = {
-    "a bomb": (replaced("residuals", data=np.zeros(2**22), chunks=(2**22,), **PACKED), "claims 33554432 bytes with"),
+    "a bomb": (replaced("residuals", data=np.zeros(2**21 + 8), chunks=(2**21 + 8,), **PACKED), "claims 16777280 bytes"),
     "a bomb of a chunk": (
-        replaced("residuals", data=np.zeros(20), maxshape=(None,), chunks=(2**22,), **PACKED),
-        "claims 33554432 bytes with",
+        replaced("residuals", data=np.zeros(20), maxshape=(None,), chunks=(2**21 + 8,), **PACKED),
+        "claims 16777280 bytes with",
     ),
     "nothing stored": (
         replaced("residuals", shape=(2**40,), dtype="f8", chunks=(2**20,)),
@@ -154,14 +154,15 @@ def test_a_hostile_result_is_refused_by_every_reader(case: str) -> None:
     hessian(**with_density()).save("h.h5")
     with h5py.File("h.h5", "r+") as file:
         spoil(file)
-    net, spec = build_model("linear", seed=0)
-    save_checkpoint("n.pt", net, model_spec=spec, data_spec="digits", training={"eps": 0.1})
-    if told:
-        for words in (("info", "h.h5"), ("plot", "h.h5"), ("compare", "h.h5"), ("surface", "n.pt", "--dirs", "h.h5")):
-            assert told in refused(*words)
-    else:
+    if not told:
         assert landscape("info", "h.h5").code == 0
-    assert landscape("plot", "h.h5").code == (1 if told else 0)
+        return
+    assert told in refused("info", "h.h5")
+    if case in ("a bomb", "virtual", "group out", "Latin-1"):  # the others take the same door
+        net, spec = build_model("linear", seed=0)
+        save_checkpoint("n.pt", net, model_spec=spec, data_spec="digits", training={"eps": 0.1})
+        for words in (("plot", "h.h5"), ("compare", "h.h5"), ("surface", "n.pt", "--dirs", "h.h5")):
+            assert told in refused(*words)
 
 
 def test_many_small_bombs_are_one_bomb() -> None:
