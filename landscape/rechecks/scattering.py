@@ -49,7 +49,8 @@ def units(case: Case) -> Iterator[Unit]:
 
     def measure(nets: Nets) -> dict[Key, float]:
         found = computed(nets[0])
-        numbers: dict[Key, float] = {(name, ""): float(found.attrs[name]) for name in _BESIDE}
+        told: dict[str, Any] = found.attrs
+        numbers: dict[Key, float] = {(name, ""): float(told[name]) for name in _BESIDE}
         numbers |= {(name, ""): float(found.arrays[name]) for name in alone}
         for place, row in enumerate(rows):
             for name in names:
