@@ -204,7 +204,8 @@ def _draw_layers(ax: Axes, result: Result) -> None:
     """Draw the gradient norm of each layer where it was measured, from the first layer, dark, to the last."""
     norms = result.arrays[LAYERS]  # (T, layer)
     rows = np.isfinite(norms).all(axis=1)
-    names = [str(name) for name in np.atleast_1d(result.attrs["layers"])]
+    told: Any = result.attrs["layers"]  # a text where there is one layer
+    names = [str(name) for name in np.atleast_1d(told)]
     colours = style.eps_colours(range(len(names))).values()
     for name, colour, values in zip(names, colours, norms[rows].T, strict=True):
         ax.plot(result.arrays["step"][rows], values, color=colour, label=name, linewidth=0.8)
