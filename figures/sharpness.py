@@ -53,6 +53,10 @@ def draw(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
     whole = effects["lambda_1"]
     if isinstance(whole, str):
         raise ResultError(whole)
+    if not any(group.nets for group in whole.groups):
+        raise ResultError(
+            f"all {len(runs)} nets are constant classifiers, which have no sharpness to compare; train them for longer"
+        )
     columns = [(eps, compared(runs, "lambda_1", eps=eps)) for eps in common_radii(runs)]
     known = [(eps, column) for eps, column in columns if isinstance(column, Comparison)]
     figure = compose(runs, effects, known)

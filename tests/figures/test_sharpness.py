@@ -43,7 +43,9 @@ def test_it_writes_pictures_numbers_and_verdicts(files: list[Path], tmp_path: Pa
 def test_bad_input_is_one_sentence(files: list[Path], tmp_path: Path) -> None:
     other = hessian().save(tmp_path / "hessian.h5")
     foreign = sharpness(0.2, 5, data_sha256="ef" * 32).save(tmp_path / "foreign.h5")
+    dead = [sharpness(eps, 0, collapsed=True).save(tmp_path / f"dead{eps}.h5") for eps in RADII]
     for words, said, code in (
+        (dead, "all 3 nets are constant classifiers, which have no sharpness to compare", 1),
         ([other], "none of the 1 files is a sharpness result", 1),
         ([*files, foreign], "data_sha256 differs", 1),
         ([files[0]], "a comparison needs two files or more", 1),
