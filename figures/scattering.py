@@ -47,7 +47,11 @@ LABELS = {
     "gradient_cosine": "cosine of gradients",
     "adversary_share": "adversary's share",
 }
-CURVES = (("perturbation_cosine", "random_cosine"), ("box_cosine", "restart_box_cosine"))
+# What is drawn against the shift: the cosine, its baseline, and the title.
+CURVES = (
+    ("perturbation_cosine", "random_cosine", "random shift\ndotted: two random vertices"),
+    ("box_cosine", "restart_box_cosine", "random shift\ndotted: two random starts"),
+)
 Read = tuple[Path, Result]
 Study = dict[tuple[str, str, str], Comparison | str]
 
@@ -90,41 +94,42 @@ def compared(own: Sequence[Read], along: str, positions: str, quantity: str) -> 
 def compose(own: Sequence[Read], found: Study) -> PaperFigure:
     """Return the figure: two cosines against the shift with their baselines, and the nets by eps with the verdicts."""
     shifted = [result for _, result in own if _fits(result, "random", "radius")]
+    attacked = [result for result in shifted if result.attrs["eps"]]
+    known = [(title, name, found[along, where, name]) for title, along, where, name in GROUPS]
+    measured = [(title, name, one) for title, name, one in known if isinstance(one, Comparison)]
+    count = len(measured) + (len(CURVES) if attacked else 0)
+    columns = 3 if count <= 6 else 4
     with style.paper_style():
         figure = style.new_figure(DOUBLE)
-        panels: Any = figure.subplots(2, 4)
-        for ax, (name, baseline) in zip(panels[0, :2], CURVES, strict=True):
-            nets = [result for result in shifted if result.attrs["eps"]]
-            if nets:
-                draw_nets(ax, nets, name, baseline=baseline)
-            else:
-                ax.set_axis_off()
-        if panels[0, 1].get_legend() is not None:
-            panels[0, 1].get_legend().remove()  # the colours of all panels are told once
-        axes = [*panels[0, 2:], *panels[1]]
-        for ax, (_, *key) in zip(axes, GROUPS, strict=True):
-            comparison = found[key[0], key[1], key[2]]
-            if isinstance(comparison, Comparison):
-                draw_groups(ax, comparison, label=LABELS[key[2]])
-                if key[2] != "adversary_share":
-                    ax.set_ylim(*_room(comparison))
-            else:
-                ax.set_axis_off()
-                ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=style.GREY, fontsize=6.5)
-        titles = ["floor dotted", "two starts dotted", *(title for title, *_ in GROUPS)]
-        for letter, title, ax in zip("abcdefgh", titles, panels.flat, strict=True):
+        panels: Any = figure.subplots(max(1, math.ceil(count / columns)), columns, squeeze=False)
+        axes: list[Any] = list(panels.flat)
+        titles: list[str] = []
+        for name, baseline, title in CURVES if attacked else ():
+            ax = axes[len(titles)]
+            draw_nets(ax, attacked, name, baseline=baseline)
+            ax.set_ylim(bottom=min(ax.get_ylim()[0], ax.get_ylim()[1] - 1.0))  # room for the legend under the floor
+            titles.append(title)
+        for title, name, comparison in measured:
+            ax = axes[len(titles)]
+            draw_groups(ax, comparison, label=LABELS[name])
+            if name != "adversary_share":
+                ax.set_ylim(*_room(comparison))
+            titles.append(title)
+        for letter, title, ax in zip("abcdefgh", titles, axes, strict=False):
             verdict = ax.get_title(loc="right")  # a panel is too narrow for both on one line
             ax.set_title("", loc="right")
             told = f"{letter}  {title}" + (f"\n{verdict}" if verdict else "")
             ax.set_title(told, fontsize=7, color=style.INK, loc="left", pad=4)
+        for ax in axes[len(titles) :]:
+            ax.set_axis_off()
         lines = style.stamp(figure, stamps([result for _, result in own]))
         places = {format_eps(place) for net in shifted for place in [_middle(net)]}
         told = (
             "Seeds of training are the replicates: points are nets, diamonds means with 95 % over seeds. Each net at "
-            f"the ε that it was trained at; c, g, h at a shift of {', '.join(sorted(places))} of ||w||."
+            f"the ε that it was trained at; groups at random shifts of {', '.join(sorted(places))} of ||w||."
         )
         lines += style.annotate(figure, f"{told} {grounds(shifted or [result for _, result in own])}")
-        figure.set_figheight(0.58 * DOUBLE + 0.1 * lines)
+        figure.set_figheight(0.3 * DOUBLE * len(panels) + 0.1 * lines)
     return figure
 
 
