@@ -21,7 +21,16 @@ _root = Path(__file__).resolve().parent.parent
 if __package__ in (None, "") and (_root / "landscape" / "__init__.py").is_file():
     sys.path.insert(0, str(_root))
 
-from landscape.figures.outputs import Drawn, csv_text, input_record, of_kind, output_stem, run, write_outputs  # noqa: E402
+from landscape.figures.outputs import (  # noqa: E402
+    Drawn,
+    csv_text,
+    input_record,
+    of_kind,
+    output_stem,
+    run,
+    stamp_option,
+    write_outputs,
+)
 
 from landscape.errors import LandscapeError, ResultError  # noqa: E402
 from landscape.plots import DOUBLE, PaperFigure, draw_groups, draw_nets, style  # noqa: E402
@@ -86,9 +95,10 @@ def compared(own: Sequence[Read], along: str, positions: str, quantity: str) -> 
     if not chosen:
         return "not measured"
     try:
-        return compare(read_replicates(chosen, by="train_eps", quantity=quantity), by="train_eps")
+        found = compare(read_replicates(chosen, by="train_eps", quantity=quantity), by="train_eps")
     except LandscapeError as error:
         return str(error)
+    return found if any(group.nets for group in found.groups) else "all nets are constant classifiers"
 
 
 def compose(own: Sequence[Read], found: Study) -> PaperFigure:
@@ -174,6 +184,7 @@ def _csv(found: Study) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@stamp_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", default="scattering.pdf", show_default=True, type=click.Path(path_type=Path))
 def main(files: tuple[Path, ...], out: Path) -> None:
