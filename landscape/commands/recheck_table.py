@@ -40,7 +40,7 @@ def _row(group: str, checks: Sequence[Check]) -> list[str]:
 
 
 def _apart(check: Check) -> float:
-    if math.isnan(check.stored) and math.isnan(check.found):
+    if (math.isnan(check.stored) and math.isnan(check.found)) or (check.most and check.found <= check.stored):
         return 0.0
     return 0.0 if check.stored == check.found else abs(check.stored - check.found)
 

@@ -50,6 +50,7 @@ class Check:
     found: float
     tolerance: float
     passed: bool
+    most: bool = False  # what was recomputed may be lower
 
     def __str__(self) -> str:
         where = f" ({self.which})" if self.which else ""
@@ -91,7 +92,7 @@ def judge(unit: Unit, nets: Nets, nudged: Callable[[], Sequence[Nets]]) -> Itera
             rooms[key] += SPREAD * max((_distance(other[key], found[key]) for other in others), default=0.0)
     for key, stored in unit.stored.items():
         passed = _agrees(stored, found[key], rooms[key])
-        yield Check(*key, stored.value, float(found[key]), rooms[key], passed)
+        yield Check(*key, stored.value, float(found[key]), rooms[key], passed, stored.most)
 
 
 def nudge(model: nn.Module, number: int) -> nn.Module:
