@@ -50,7 +50,7 @@ def _run(log: Path, descriptor: int, out: Path, words: Sequence[str]) -> int:
     if waited and same and out.exists():
         return 0
     _say(descriptor, own)
-    began = time.monotonic()
+    began, before = time.monotonic(), _of_children()
     # An interruption comes to the command too; it saves, and its end is waited for.
     listening = signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(
@@ -64,9 +64,8 @@ def _run(log: Path, descriptor: int, out: Path, words: Sequence[str]) -> int:
     )
     code = child.wait()
     signal.signal(signal.SIGINT, listening)
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     if code in (0, NOT_CONVERGED):
-        _say(descriptor, journal.done(time.monotonic() - began, spent.ru_utime + spent.ru_stime))
+        _say(descriptor, journal.done(time.monotonic() - began, _of_children() - before))
         return 0
     _say(descriptor, journal.failed(code))
     return code if code > 0 else 128 - code
@@ -82,6 +81,12 @@ def _argv(words: Sequence[str], *, fresh: bool, out: Path) -> list[str]:
         return argv_of(words)
     going_on = words[1] == "train" and not fresh and out.with_name(f"{out.stem}.resume.pt").exists()
     return [*argv_of(words), *([] if going_on else ["--overwrite"])]
+
+
+def _of_children() -> float:
+    """Return the CPU seconds of all processes that were started here and have ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _locked(descriptor: int) -> bool:

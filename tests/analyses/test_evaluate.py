@@ -193,7 +193,7 @@ def test_a_randomised_net_and_one_of_nan_are_refused() -> None:
             return self.net(x) + torch.rand(3)
 
     net, data = problem(8)
-    with pytest.raises(UsageError, match="the net is randomised"):
+    with pytest.raises(UsageError, match="Noisy gives another output at each call"):
         evaluate(Noisy(net), data, eps=0.05, attacks=QUICK)
     net[3].bias.data[0] = torch.nan
     with pytest.raises(LandscapeError, match="the net returns NaN for 8 of 8 images"):

@@ -31,16 +31,16 @@ from landscape.cli import main
 from landscape.commands import partial
 
 partial.SECONDS_BETWEEN_WRITES = partial._SHARE = 0
-measure = traces._measure
+measure = traces.measure_row
 
-def measuring(*args):
+def measuring(*args, **kwargs):
     if os.path.exists("x.h5.partial") and measuring.calls == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     measuring.calls += 1
-    return measure(*args)
+    return measure(*args, **kwargs)
 
 measuring.calls = 0
-traces._measure = measuring
+traces.measure_row = measuring
 main(prog_name="landscape")
 """
 
@@ -74,15 +74,15 @@ def run(trained_run: Path) -> None:
 
 def at_row(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None] = lambda: None) -> list[int]:
     """Act in the midst of a row's measurement; return the list of the rows that are measured from here on."""
-    measure, rows = analysis._measure, []
+    measure, rows = analysis.measure_row, []
 
-    def measuring(*args: Any) -> list[float]:
+    def measuring(*args: Any, **kwargs: Any) -> list[float]:
         rows.append(len(rows))
         if len(rows) == number:
             act()
-        return measure(*args)
+        return measure(*args, **kwargs)
 
-    monkeypatch.setattr(analysis, "_measure", measuring)
+    monkeypatch.setattr(analysis, "measure_row", measuring)
     return rows
 
 

@@ -331,7 +331,7 @@ def test_the_quadratic_is_laid_over_the_slice_and_its_end_marked() -> None:
         ({"zero_gradient": np.full((2, 4, 6), 0.35)}, "no input gradient for up to 35 % of the examples"),
         ({"change": {(0, 1, 1): (np.nan, FAILED)}}, "1 of 48 values failed"),
         ({"change": {(0, 1, 1): (np.inf, NOT_FINITE)}}, "1 of 48 values not finite"),
-        ({"status": np.full((2, 4, 6), EVALUATED, np.uint8)}, "adversary reattacked; no BatchNorm"),
+        ({"status": np.full((2, 4, 6), EVALUATED, np.uint8)}, "adversary reattacked; training seed 0; no BatchNorm"),
         ({}, "N = 2,000; ℓ∞ ε = 0, 0.1; PGD-10 (step 0.25 ε)"),
         (AUDITED, "Largest audited gap 0.012 nats (by square, 200 examples)"),
     ],
