@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from ..errors import UsageError
+from ..errors import LandscapeError, UsageError
 from ..files import atomic_path
 
 SINGLE, DOUBLE = 3.25, 6.75  # inches: one column of a two-column page, and both
@@ -112,7 +112,7 @@ def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = True) -> 
     """Write a figure to `path` (.pdf, .png or .svg), whole or not at all, and return the path.
 
     The same figure gives the same bytes: no date is written. Raises UsageError on another suffix, LandscapeError where
-    the path cannot be written.
+    the path cannot be written or a value has no place on paper.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
@@ -147,5 +147,8 @@ def _wrapped(figure: Figure, text: str, size: float) -> list[str]:
 def _rendered(figure: Figure, suffix: str, dpi: float | None = None) -> bytes:
     buffer = io.BytesIO()
     with paper_style():
-        figure.savefig(buffer, format=suffix[1:], dpi=dpi or PAPER["savefig.dpi"], metadata=_METADATA[suffix])
+        try:
+            figure.savefig(buffer, format=suffix[1:], dpi=dpi or PAPER["savefig.dpi"], metadata=_METADATA[suffix])
+        except OverflowError as error:  # of matplotlib, for a number whose place on an axis is infinite
+            raise LandscapeError("a value is too large to be drawn; landscape recheck says which are not so") from error
     return buffer.getvalue()

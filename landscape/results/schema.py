@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,8 @@ def canonical_attributes(kind: str, attrs: Mapping[str, Any]) -> dict[str, Value
         if value is None and not spec.optional:
             raise ResultError(f"attribute {name!r} is None; wanted {spec.type}: {spec.meaning}")
         if spec.choices and value not in spec.choices:
-            raise ResultError(f"attribute {name!r} = {value!r}; wanted one of {', '.join(spec.choices)}")
+            # a file's text may be of any length
+            raise ResultError(f"attribute {name!r} = {reprlib.repr(value)}; wanted one of {', '.join(spec.choices)}")
         found[name] = value
     return found
 

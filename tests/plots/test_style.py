@@ -7,10 +7,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.artist import Artist
 
 from landscape.errors import LandscapeError, UsageError
 from landscape.plots import DOUBLE, drawn_by_landscape, plot, save_figure
-from landscape.plots.style import PAPER, eps_colours, paper_style
+from landscape.plots.style import PAPER, eps_colours, new_figure, paper_style
 from tests.results.made import hessian
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,3 +69,19 @@ def test_drawing_loads_neither_torch_nor_pyplot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+class Endless(Artist):
+    """What matplotlib's locators do at an axis that ends at infinity."""
+
+    def draw(self, renderer: object) -> None:
+        raise OverflowError("cannot convert float infinity to integer")
+
+
+def test_a_value_that_has_no_place_on_an_axis_is_said_and_nothing_is_written(tmp_path: Path) -> None:
+    with paper_style():
+        figure = new_figure()
+        figure.subplots().add_artist(Endless())
+    with pytest.raises(LandscapeError, match="too large to be drawn"):
+        save_figure(figure, tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())

@@ -79,6 +79,7 @@ def test_missing_and_unknown_arrays_are_named() -> None:
     ("name", "value", "message"),
     [
         ("status", "done", r"'status' = 'done'; wanted one of complete, partial, not-converged"),
+        ("status", 9999 * "a", r"'status' = 'a{12}\.\.\.a{13}'; wanted one of"),
         ("hvps", 2.5, r"'hvps' is 2.5 \(float\); wanted integer"),
         ("hvps", None, r"'hvps' is None; wanted integer: Hessian products spent"),
         ("guard_passed", 1, r"'guard_passed' is 1 \(int\); wanted flag"),
