@@ -89,7 +89,7 @@ def compose(
                 if ax is panels[1, 2] and panels[1, 1].get_legend() is not None:
                     ax.get_legend().remove()  # the colours of all panels are told once
             else:
-                ax.set_axis_off()
+                ax.set_visible(False)  # with its title: nothing was measured
         titles = ("λ₁, trained / measured at", "at its own ε", "over the loss", "along the runs")
         for letter, title, ax in zip("abcdef", [*titles, "worst way", "random ways"], panels.flat, strict=True):
             ax.set_title(f"{letter}  {title}", fontsize=7, color=style.INK, loc="left", pad=9 if letter in "bc" else 4)
