@@ -3,8 +3,8 @@
     python figures/table1_schedulers.py results/*.evaluate-*.h5 -o table1.txt
 
 writes table1.txt, table1.tex, table1.csv, and how they were made as table1.json. Runs that differ in their seed alone
-are one row, "18.62(6)": the mean and the sample deviation over seeds, in units of the last digit. The lowest error of
-a column is bold where it is lower than every other row's by a paired 95 % interval: over the seeds that the two share,
+are one row, "18.62(6)": the mean and the sample deviation over seeds, in units of the last digit. The snapshots of one
+run, judged as an ensemble, are a run of a row of their own. The lowest error of a column is bold where it is lower than every other row's by a paired 95 % interval: over the seeds that the two share,
 or, where a row is one run, over examples, which is about those two nets alone.
 """
 
@@ -210,15 +210,31 @@ def _is_best(rows: Sequence[Row], place: int, column: int) -> bool:
 
 
 def _training(result: Result, place: int) -> dict[str, Any]:
+    """Return the training of what was judged: a net's own, or that of the run whose snapshots are an ensemble."""
     training = result.attrs["training"]
-    entry = training[place] if isinstance(training, list) and len(training) == len(result.checkpoints) else training
+    if not isinstance(training, list):
+        return training if isinstance(training, dict) else {}
+    if result.attrs["ensemble"] != "none":
+        return _of_snapshots(training)
+    entry = training[place] if len(training) == len(result.checkpoints) else {}
     return entry if isinstance(entry, dict) else {}
+
+
+def _of_snapshots(members: Sequence[Any]) -> dict[str, Any]:
+    """Return the training of one run's snapshots, the last epoch's with their number; empty for nets of several runs."""
+    if not all(isinstance(member, dict) for member in members):
+        return {}
+    runs = [(recipe_of(member) | {"epoch": None}, member.get("seed")) for member in members]
+    last = max(members, key=lambda member: member.get("epoch") or 0)
+    return {**last, "snapshots": len(members)} if all(run == runs[0] for run in runs) else {}
 
 
 def _label(training: dict[str, Any], name: str, best: bool) -> str:
     label = str(training["eps_schedule"]) if "eps_schedule" in training else name
-    if training.get("periods", 1) not in (1, None):
-        label += f", {training['periods']} periods"
+    if isinstance(periods := training.get("periods"), list) and len(periods) > 1:
+        label += f", {len(periods)} periods"
+    if "snapshots" in training:
+        label += f", ensemble of {training['snapshots']}"
     return label + (", best" if best else "")
 
 

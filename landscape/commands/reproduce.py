@@ -48,7 +48,7 @@ def command(
     data_dir: Path | None,
     quiet: bool,
 ) -> None:
-    """Make each FIGURE (fig1 fig2 fig3 fig4 figC table1 collapse, or all): train, analyse, draw.
+    """Make each FIGURE (fig1 fig2 fig3 fig4 figC table1 scattering collapse, or all): train, analyse, draw.
 
     Each profile's settings stand in paper.toml. What is done is kept: after Ctrl-C, a crash or a change of settings the
     same command makes what is missing or stale, and nothing else. A figure some of whose inputs could not be made is

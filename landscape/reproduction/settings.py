@@ -15,7 +15,7 @@ from ..cli import COMMANDS
 from ..errors import LandscapeError, UsageError
 from ..spec import nearest
 
-TARGETS = ("fig1", "fig2", "fig3", "fig4", "figC", "table1", "collapse")
+TARGETS = ("fig1", "fig2", "fig3", "fig4", "figC", "table1", "scattering", "collapse")
 ALL = "all"
 
 Axis = Sequence[Any]  # of numbers, words, or tables {name = value}

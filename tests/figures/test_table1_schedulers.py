@@ -13,6 +13,7 @@ import pytest
 from landscape.figures.table1_schedulers import as_csv, as_latex, as_text, compare, gather
 
 from landscape.errors import ResultError
+from landscape.results import Result
 from tests.results.made import hessian
 from tests.results.made_evaluate import evaluation, schedules, sweep
 
@@ -54,6 +55,21 @@ def test_last_and_best_are_rows_of_their_own() -> None:
     labels = [row.label for row in table.rows]
     assert labels == ["constant", "linear", "cosine", "constant, best", "linear, best", "cosine, best"]
     assert all(len(row.runs) == 3 for row in table.rows)
+
+
+def test_snapshots_of_a_run_are_one_row_over_seeds_and_nets_of_several_runs_are_not() -> None:
+    def ensemble(wrong: int, seeds: tuple[int, int, int]) -> Result:
+        training = [
+            {"eps": 0.1, "eps_schedule": "linear", "periods": [4, 6, 8], "seed": seed, "epoch": epoch, "final": {"x": 1}}
+            for seed, epoch in zip(seeds, (4, 6, 8), strict=True)
+        ]
+        name = " + ".join(f"net-{seed}" for seed in seeds)
+        return evaluation([[9, wrong]], names=[name], training=training, attacks=("clean", "pgd20"), ensemble="softmax")
+
+    table = gather([ensemble(30 + seed, (seed, seed, seed)) for seed in (0, 1)])
+    assert [(row.label, list(row.runs)) for row in table.rows] == [("linear, 3 periods, ensemble of 3", [0, 1])]
+    assert table.cell(0, 1) == "30.50(71)"
+    assert gather([ensemble(30, (0, 1, 2))]).rows[0].label == "net-0 + net-1 + net-2"
 
 
 def test_a_run_that_the_guard_has_spoken_of_is_of_its_recipe_still() -> None:
