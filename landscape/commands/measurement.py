@@ -75,7 +75,7 @@ class Plan:
         return {
             "checkpoint_sha256": subject.checkpoint.sha256,
             "model": subject.model_spec,
-            "modelcode_sha256": code_sha256(subject.model_spec),
+            "model_code_sha256": code_sha256(subject.model_spec),
             "data_sha256": subject.data.sha256,
             "split": request.split,
             "n_examples": self.n,
