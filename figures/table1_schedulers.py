@@ -4,8 +4,9 @@
 
 writes table1.txt, table1.tex, table1.csv, and how they were made as table1.json. Runs that differ in their seed alone
 are one row, "18.62(6)": the mean and the sample deviation over seeds, in units of the last digit. The snapshots of one
-run, judged as an ensemble, are a run of a row of their own. The lowest error of a column is bold where it is lower than every other row's by a paired 95 % interval: over the seeds that the two share,
-or, where a row is one run, over examples, which is about those two nets alone.
+run, judged as an ensemble, are a run of a row of their own. The lowest error of a column is bold where it is lower than
+every other row's by a paired 95 % interval: over the seeds that the two share, or, where a row is one run, over
+examples, which is about those two nets alone.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ def _training(result: Result, place: int) -> dict[str, Any]:
 
 
 def _of_snapshots(members: Sequence[Any]) -> dict[str, Any]:
-    """Return the training of one run's snapshots, the last epoch's with their number; empty for nets of several runs."""
+    """Return the training of one run's snapshots, the last's with their number; empty for nets of several runs."""
     if not all(isinstance(member, dict) for member in members):
         return {}
     runs = [(recipe_of(member) | {"epoch": None}, member.get("seed")) for member in members]

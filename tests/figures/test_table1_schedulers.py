@@ -60,7 +60,7 @@ def test_last_and_best_are_rows_of_their_own() -> None:
 def test_snapshots_of_a_run_are_one_row_over_seeds_and_nets_of_several_runs_are_not() -> None:
     def ensemble(wrong: int, seeds: tuple[int, int, int]) -> Result:
         training = [
-            {"eps": 0.1, "eps_schedule": "linear", "periods": [4, 6, 8], "seed": seed, "epoch": epoch, "final": {"x": 1}}
+            {"eps": 0.1, "eps_schedule": "linear", "periods": [4, 6, 8], "seed": seed, "epoch": epoch, "final": {}}
             for seed, epoch in zip(seeds, (4, 6, 8), strict=True)
         ]
         name = " + ".join(f"net-{seed}" for seed in seeds)
