@@ -86,7 +86,8 @@ def command(
         _tell(run, run.stale(outs), len(jobs))
         return
     if not quiet:
-        _announce(run, [job for job in jobs if not (folder / job.out).exists()], len(jobs))
+        again = run.unfinished(jobs)
+        _announce(run, [job for job in jobs if job in again or not (folder / job.out).exists()], len(jobs))
         sys.stdout.flush()  # hours may pass until the next word
     try:
         code = run.execute(outs)

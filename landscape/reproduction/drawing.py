@@ -14,7 +14,10 @@ def draw_partial(run: Run, job: Job) -> tuple[str, bool]:
 
     Returns a sentence that says what came of it, and whether the figure is whole.
     """
-    missing = job.missing(run.folder)
+    halves = {each.out for each in run.unfinished([run.plan.by_out[out] for out in job.made_by])}
+    absent = job.missing(run.folder)
+    makers = zip(job.takes, job.makers, strict=True)
+    missing = [path for path, maker in makers if path in absent or maker in halves]
     there = len(job.takes) - len(missing)
     if job.takes and not there:
         return f"{job.out} cannot be drawn: none of its {len(missing)} inputs is there", False

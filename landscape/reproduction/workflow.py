@@ -44,7 +44,21 @@ class Run:
         words += ["--config", f"settings={self.settings}", f"profile={self.plan.profile.name}"]
         words += ["--executor", self.executor]
         words += ["--cores" if self.executor == "local" else "--jobs", str(self.cores)]
+        if again := [job.out for job in self.unfinished(self.plan.needed(self.plan.by_out[out] for out in outs))]:
+            words += ["--forcerun", *again]
         return [*words, *self.extra, *also, "--", *outs]
+
+    def unfinished(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs whose output is there although their last run failed or was killed.
+
+        Snakemake has its own marks of them, which it cannot set where the disk is full.
+        """
+        found = []
+        for job in jobs:
+            entry = journal.last_entry(self.folder / job.log)
+            if entry is not None and entry.seconds is None and (self.folder / job.out).exists():
+                found.append(job)
+        return found
 
     def stale(self, outs: Sequence[str]) -> list[Job]:
         """Return the jobs that Snakemake would do for some outputs, in the plan's order."""

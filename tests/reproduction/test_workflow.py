@@ -144,6 +144,28 @@ def test_a_figure_of_which_inputs_are_missing_is_drawn_and_says_so(run: Run) -> 
     assert draw_partial(run, whole) == ("fig2.pdf cannot be drawn: none of its 2 inputs is there", False)
 
 
+def test_an_output_whose_job_failed_is_neither_taken_nor_passed_over(run: Run) -> None:
+    """As on a disk that fills between the two files of a training, where Snakemake can mark nothing either."""
+    for job in run.plan.jobs[:2]:
+        for path in (run.folder / job.out, run.folder / job.out.replace(".pt", ".traces.h5")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half of it")
+        log = run.folder / job.log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{journal.head(job.typed)}\n")
+    first, second, drawing = run.plan.jobs[:3]
+    with (run.folder / first.log).open("a") as log_file:
+        log_file.write(f"{journal.failed(1)}\n")
+    words = run.command([drawing.out])
+    assert words[words.index("--forcerun") + 1 :][:2] == [first.out, second.out]
+    told, whole = draw_partial(run, drawing)
+    assert told == "fig2.pdf cannot be drawn: none of its 2 inputs is there" and not whole
+    for job in (first, second):
+        with (run.folder / job.log).open("a") as log_file:
+            log_file.write(f"{journal.done(1.0, 1.0)}\n")
+    assert "--forcerun" not in run.command([drawing.out])
+
+
 def test_files_of_another_version_are_named(run: Run) -> None:
     job = run.plan.by_out["nets/eps0.pt"]
     log = run.folder / job.log
