@@ -31,6 +31,7 @@ RUN = [
     "pyautoattack>=0.2,<0.3",  # the reference's attacks, MIT; needs nothing else
     "pyhessian==0.1",  # the one release there is; its results are checked before they are returned
 ]
+REPORT = ["plotly>=7.1,<8"]  # its plotly.js goes into the page; it brings narwhals and packaging, and no torch
 TEST = [
     "pytest>=9,<10",
     "pytest-xdist>=3.8,<4",
@@ -38,6 +39,8 @@ TEST = [
     "xarray>=2025.1",
     "h5netcdf>=1.5,<2",
     "setuptools>=77.0.3",
+    *REPORT,
+    "playwright>=1.60,<2",  # drives the machine's chromium; it fetches no browser by itself
 ]
 REPRODUCE = ["snakemake>=9.9,<10"]  # the local executor comes with it; snakemake-executor-plugin-slurm is one more
 DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
@@ -65,12 +68,12 @@ setup(
     packages=[*find_packages(include=["landscape", "landscape.*"]), *INNER],
     package_dir=INNER,
     package_data={
-        "landscape": ["py.typed", "data/*.npz", "data/*.md"],
+        "landscape": ["py.typed", "data/*.npz", "data/*.md", "report/page/*"],
         "landscape.figures": ["*.toml", "Snakefile", "slurm/*.yaml"],
         "landscape.checkpoints": ["**/*.pt", "*.md"],
     },
     install_requires=RUN,
-    extras_require={"test": TEST, "dev": DEV, "reproduce": REPRODUCE},
+    extras_require={"test": TEST, "dev": DEV, "report": REPORT, "reproduce": REPRODUCE},
     entry_points={"console_scripts": ["landscape = landscape.cli:main"]},
     zip_safe=False,
 )

@@ -33,6 +33,7 @@ COMMANDS = {
     "reproduce": "Make the paper's figures: train, analyse and draw, resumed where it was left.",
     "compare": "Compare groups of trained nets over their seeds: effect, interval, verdict.",
     "plot": "Draw any result.",
+    "report": "Make one offline HTML page from a folder of results.",
     "doctor": "Examine a foreign net, its data and its claims before hours are spent.",
     "recheck": "Recompute the evidence of results from their checkpoints: PASS, or what differs.",
     "info": "Say what a .pt or .h5 file is, and how it was made.",

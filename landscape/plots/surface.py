@@ -132,25 +132,30 @@ def stamps(panels: Sequence[Panel]) -> list[str]:
 def differences(results: Sequence[Result]) -> list[str]:
     """Return what surfaces that are shown together do not share, a clause each: settings, then range and audit."""
     found = []
+    settings = [shared_settings(result) for result in results]
     for name in SHARED:
-        # Nothing attacks the clean loss: it has no attack to differ in.
-        attacked = [result for result in results if name not in _OF_ATTACKS or np.any(result.arrays["eps"] > 0)]
-        values = list(dict.fromkeys(show(result.attrs.get(name)) for result in attacked))
+        values = list(dict.fromkeys(own[word] for own in settings if (word := _WORDS.get(name, name)) in own))
         if len(values) > 1:
             listed = "" if name == "data_sha256" else f" ({' / '.join(values[:3])})"
             found.append(f"{_WORDS.get(name, name)}{listed}")
-    ranges = {
-        tuple(round(float(edge), 9) for name in "xy" for edge in (_end(result, name, 0), _end(result, name, -1)))
-        for result in results
-    }
-    if len(ranges) > 1:
+    if len({own["range"] for own in settings}) > 1:
         found.append("range")
-    audited = {
-        bool(np.isfinite(result.arrays["attack_gap"]).any()) for result in results if np.any(result.arrays["eps"] > 0)
-    }
-    if len(audited) > 1:
+    if len({own["audit"] for own in settings if "audit" in own}) > 1:
         found.append("audit (some have none)")
     return found
+
+
+def shared_settings(result: Result) -> dict[str, str]:
+    """Return by their names, in words, the settings that surfaces shown together must share."""
+    # Nothing attacks the clean loss: it has no attack to differ in.
+    attacked = bool(np.any(result.arrays["eps"] > 0))
+    names = [name for name in SHARED if attacked or name not in _OF_ATTACKS]
+    settings = {_WORDS.get(name, name): show(result.attrs.get(name)) for name in names}
+    edges = [round(float(edge), 9) for name in "xy" for edge in (_end(result, name, 0), _end(result, name, -1))]
+    settings["range"] = " ".join(f"{edge + 0.0!r}" for edge in edges)  # + 0.0: no minus zero
+    if attacked:
+        settings["audit"] = "audited" if np.isfinite(result.arrays["attack_gap"]).any() else "not audited"
+    return settings
 
 
 def unique(panels: Sequence[Panel]) -> list[Result]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .caveats import caveats, is_collapsed
+from .caveats import caveats, concerns, is_collapsed
 from .describe import describe, table
 from .growing import GrowingResult, growing_progress, is_growing
 from .kinds import KINDS
@@ -20,6 +20,7 @@ __all__ = [
     "Snapshot",
     "caveats",
     "command_line",
+    "concerns",
     "default_path",
     "describe",
     "growing_progress",

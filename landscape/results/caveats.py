@@ -28,18 +28,28 @@ def is_collapsed(result: Result, row: int = 0) -> bool | None:
 
 def caveats(result: Result) -> list[str]:
     """Return what a reader has to know before trusting the numbers, a short clause each; empty where all is well."""
-    found = []
+    return [clause for _, clause in concerns(result)]
+
+
+def concerns(result: Result) -> list[tuple[str, str]]:
+    """Return the caveats with what each is about: a table of them has a column for each.
+
+    That is "net", "residuals", "attack", "finite", "interpolated", "training" (of a curve) or "status".
+    """
+    found: list[tuple[str, str]] = []
     if result.kind == "evaluate":
         dead = sum(is_collapsed(result, row) is True for row in range(len(result.arrays["checkpoints"])))
-        found += [f"{dead} of {len(result.arrays['checkpoints'])} nets are constant classifiers"] if dead else []
+        found += (
+            [("net", f"{dead} of {len(result.arrays['checkpoints'])} nets are constant classifiers")] if dead else []
+        )
     elif is_collapsed(result):
-        found.append("constant classifier")
+        found.append(("net", "constant classifier"))
     if "pair_status" in result.arrays:
         status = result.arrays["pair_status"]
         if unconverged := int(np.sum(status == 0)):
-            found.append(f"{unconverged} of {status.size} pairs not converged")
+            found.append(("residuals", f"{unconverged} of {status.size} pairs not converged"))
     if result.attrs.get("guard_passed") is False:
-        found.append("guard failed: pairs may be missing")
+        found.append(("residuals", "guard failed: pairs may be missing"))
     if result.kind == "evaluate":
         verdicts = result.attrs.get("verdicts", [])
         suspect = [
@@ -47,7 +57,7 @@ def caveats(result: Result) -> list[str]:
             for verdict in (verdicts if isinstance(verdicts, list) else [verdicts])
             if str(verdict).startswith("suspect")
         ]
-        found += [f"attacks on {len(suspect)} nets may be too weak"] if suspect else []
+        found += [("attack", f"attacks on {len(suspect)} nets may be too weak")] if suspect else []
     if result.kind == "surface":
         found += _of_surface(result)
     if result.kind == "connect":
@@ -57,82 +67,82 @@ def caveats(result: Result) -> list[str]:
     if result.kind == "scattering":
         found += _of_scattering(result)
     if result.attrs.get("status") == "partial":
-        found.append("unfinished")
+        found.append(("status", "unfinished"))
     elif result.attrs.get("status") == "not-converged" and not found:
-        found.append("not converged")
+        found.append(("status", "not converged"))
     return found
 
 
-def _of_surface(result: Result) -> list[str]:
+def _of_surface(result: Result) -> list[tuple[str, str]]:
     """Return what is wrong with a surface's values; a part of its arrays may not have been read."""
-    found = []
+    found: list[tuple[str, str]] = []
     arrays = result.arrays
     if "status" in arrays:
         status = arrays["status"]
         counts = {code: int(np.sum(status == code)) for code in (2, 4, 5)}
         if counts[2]:
-            found.append(f"{counts[2]:,} of {status.size:,} values not finite")
+            found.append(("finite", f"{counts[2]:,} of {status.size:,} values not finite"))
         if counts[5]:
-            found.append(f"{counts[5]:,} of {status.size:,} values failed")
+            found.append(("finite", f"{counts[5]:,} of {status.size:,} values failed"))
         if counts[4]:
             error = result.attrs.get("interpolation_error")
             known = isinstance(error, float) and np.isfinite(error)
             note = f" (error up to {100 * float(str(error)):.2g} % of the loss)" if known else " (error not known)"
-            found.append(f"{counts[4]:,} of {status.size:,} values interpolated{note}")
+            found.append(("interpolated", f"{counts[4]:,} of {status.size:,} values interpolated{note}"))
     attacked = arrays["eps"] > 0 if "eps" in arrays else np.zeros(0, dtype=bool)
     audited = "attack_gap" not in arrays or np.isfinite(arrays["attack_gap"][attacked]).any()
     if attacked.any() and result.attrs.get("adversary") == "reattacked" and not audited:
-        found.append("attack not audited")
+        found.append(("attack", "attack not audited"))
     if attacked.any() and "zero_gradient" in arrays:
         share = np.nanmax(np.append(arrays["zero_gradient"][attacked], 0))
         if share > ZERO_GRADIENTS:
-            found.append(f"no input gradient for up to {100 * share:.0f} % of the examples: the attack may be blind")
+            blind = f"no input gradient for up to {100 * share:.0f} % of the examples: the attack may be blind"
+            found.append(("attack", blind))
     return found
 
 
-def _of_connect(result: Result) -> list[str]:
+def _of_connect(result: Result) -> list[tuple[str, str]]:
     """Return what is wrong with a curve's values; a part of its arrays may not have been read."""
-    found = []
+    found: list[tuple[str, str]] = []
     for path in ("", "line_"):
         status = result.arrays.get(f"{path}status", np.zeros(0))
         where = " of the line" if path else ""
         for code, word in ((2, "not finite"), (5, "failed")):
             if count := int(np.sum(status == code)):
-                found.append(f"{count:,} of {status.size:,} values{where} {word}")
+                found.append(("finite", f"{count:,} of {status.size:,} values{where} {word}"))
     low, high = result.arrays.get("barrier_low"), result.arrays.get("line_barrier_high")
     if low is not None and high is not None and np.any(low > high):
-        found.append("the curve's barrier is above the line's: its training has failed")
+        found.append(("training", "the curve's barrier is above the line's: its training has failed"))
     if result.attrs.get("curve") != "line" and result.attrs.get("steps") == 0:
-        found.append("control points not trained: the curve is the line")
+        found.append(("training", "control points not trained: the curve is the line"))
     return found
 
 
-def _of_sharpness(result: Result) -> list[str]:
+def _of_sharpness(result: Result) -> list[tuple[str, str]]:
     """Return where the attack at a shifted point did less than the images held, or the ascents did not agree."""
-    found = []
+    found: list[tuple[str, str]] = []
     arrays = result.arrays
     if "worst_rise" in arrays:
         rise, held, gap = (arrays[name] for name in ("worst_rise", "worst_rise_frozen", "worst_rise_gap"))
         if loose := int(np.sum(rise < (1 - LOOSE) * held)):
-            found.append(
-                f"at {loose} of {rise.size} worst shifts the attack found less than the images held at the net"
-            )
+            less = f"at {loose} of {rise.size} worst shifts the attack found less than the images held at the net"
+            found.append(("attack", less))
         apart = gap > LOOSE * held
         if apart.any():
-            found.append(
-                f"ascents to {int(apart.sum())} of {rise.size} worst shifts ended over {100 * LOOSE:.0f} % apart"
-            )
+            ended = f"ascents to {int(apart.sum())} of {rise.size} worst shifts ended over {100 * LOOSE:.0f} % apart"
+            found.append(("attack", ended))
     return found
 
 
-def _of_scattering(result: Result) -> list[str]:
+def _of_scattering(result: Result) -> list[tuple[str, str]]:
     """Return where cosines have no meaning, and where the attack did less than the images held at the net."""
-    found = []
+    found: list[tuple[str, str]] = []
     arrays = result.arrays
     missing = max(float(np.max(arrays.get(name, 0), initial=0)) for name in ("undefined", "zero_start_undefined"))
     if result.attrs.get("eps") and missing:
-        found.append(f"up to {100 * missing:.2g} % of the examples have a perturbation of 0, and no cosine")
+        found.append(("attack", f"up to {100 * missing:.2g} % of the examples have a perturbation of 0, and no cosine"))
     loss, held = arrays.get("loss"), arrays.get("loss_frozen")
     if loss is not None and held is not None and (loose := int(np.sum(loss < (1 - SHORT) * held))):
-        found.append(f"at {loose} of {loss.size} points the attack found less than the images held at the net")
+        less = f"at {loose} of {loss.size} points the attack found less than the images held at the net"
+        found.append(("attack", less))
     return found

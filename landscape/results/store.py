@@ -55,8 +55,12 @@ def write_result(result: Result, path: str | Path, *, overwrite: bool = False) -
     return path
 
 
-def read_result(path: str | Path, *, only: Iterable[str] | None = None) -> Result:
+def read_result(
+    path: str | Path, *, only: Iterable[str] | None = None, parts: Mapping[str, slice] | None = None
+) -> Result:
     """Read a result; with `only`, of its arrays those named (eigenvectors are large, and a figure needs none).
+
+    With `parts`, of a dimension that it names those places alone, in all arrays: a page need not show every row.
 
     Raises ResultError, in one sentence, where the path is missing, a folder, no HDF5, truncated or damaged, of another
     schema, or lacks an array or an attribute.
@@ -71,7 +75,7 @@ def read_result(path: str | Path, *, only: Iterable[str] | None = None) -> Resul
         arrays: dict[str, np.ndarray] = {}
         for name, dataset in _datasets(file, kind).items():
             if name in wanted:
-                arrays[name] = _values(dataset, kind.arrays[name])
+                arrays[name] = _values(dataset, kind.arrays[name], parts or {})
         attrs = schema.canonical_attributes(kind_name, attrs)
         schema.check_complete(kind_name, attrs, arrays)
         return Result._as_read(kind_name, arrays, attrs)
@@ -255,8 +259,11 @@ def _create(file: h5py.File, name: str, array: np.ndarray, spec: Array) -> h5py.
     return file.create_dataset(name, data=array)
 
 
-def _values(dataset: h5py.Dataset, spec: Array) -> np.ndarray:
-    values: np.ndarray = texts(dataset, dataset.name) if spec.dtype == TEXT else dataset[()]
+def _values(dataset: h5py.Dataset, spec: Array, parts: Mapping[str, slice]) -> np.ndarray:
+    if spec.dtype == TEXT:
+        return texts(dataset, dataset.name)
+    chosen = tuple(parts.get(dim, slice(None)) for dim in spec.dims)
+    values: np.ndarray = dataset[chosen] if chosen else dataset[()]
     return values
 
 

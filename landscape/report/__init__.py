@@ -1,0 +1,8 @@
+"""A folder of results as one HTML page that needs no network: to look at, to read values from, to send around."""
+
+from __future__ import annotations
+
+from .gather import Left, Source, gather
+from .page import page
+
+__all__ = ["Left", "Source", "gather", "page"]
