@@ -98,6 +98,7 @@ class SurfacesView {
     const metric = this.$("metric");
     for (const [key, label] of Object.entries(METRICS)) metric.append(new Option(label, key));
     metric.addEventListener("change", () => ((this.metric = metric.value), (this.cap = 1), (this.$("cap").value = 100), this.draw()));
+    this.$("reliefs").addEventListener("change", () => this.draw());
     this.$("log").addEventListener("change", (event) => ((this.log = event.target.checked), this.draw()));
     this.$("cap").addEventListener("input", (event) => ((this.cap = Number(event.target.value) / 100), this.draw()));
     for (const [way, key] of [["x", "i"], ["y", "j"]])
@@ -455,7 +456,7 @@ class SurfacesView {
     const planes = { a: !this.one.line, b: both && !this.other.line };
     for (const side of ["a", "b"]) {
       show("panel-" + side, planes[side]);
-      show("panel-relief-" + side, planes[side]);
+      show("panel-relief-" + side, planes[side] && this.$("reliefs").checked);
     }
     this.$("reading-b").hidden = this.$("note-b").hidden = !both;
     const comparable = both && planes.a && planes.b && this.sameGrid();
@@ -471,6 +472,7 @@ class SurfacesView {
     if (comparable) await this.difference();
     await this.cut("x", scale);
     if (planes.a) await this.cut("y", scale);
+    if (!this.$("reliefs").checked) return;
     if (this.webgl) {
       for (const side of ["a", "b"]) if (planes[side]) await this.relief(side, scale);
     } else this.standIn(planes);
