@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 
+_BEGINNING, _END = 700, 280  # letters of a message: what came stands at its beginning, what to type next at its end
+
+
 class LandscapeError(Exception):
-    """A failure that its message explains; the command line prints it as one sentence and exits with `exit_code`."""
+    """A failure that its message explains; the command line prints it as one sentence and exits with `exit_code`.
+
+    Whatever a message quotes, out of a stranger's file, it is a line of at most about a thousand letters.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_line(message))
 
 
 class UsageError(LandscapeError):
@@ -37,3 +46,12 @@ class NotConverged(LandscapeError):
     def __init__(self, message: str, result: Any = None) -> None:
         super().__init__(message)
         self.result = result
+
+
+def _line(message: str) -> str:
+    """Return a message as a line: short, and what moves a cursor or turns letters round written out."""
+    if len(message) > _BEGINNING + _END:
+        message = f"{message[:_BEGINNING]} ... {message[-_END:]}"
+    if message.isprintable():
+        return message
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
