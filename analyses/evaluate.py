@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from landscape.arguments import check_model, check_outputs, read_eps, read_integer
+from landscape.arguments import check_model, check_outputs, outputs_of_one, read_eps, read_integer
 from landscape.attacks import make_ball
 from landscape.attacks.ensemble import JOINS, Ensemble
-from landscape.data import as_data, select
+from landscape.data import Examples, as_data, select
 from landscape.errors import UsageError
-from landscape.evaluation import Examination, parse_suite
+from landscape.evaluation import Examination, LossExamination, check_for_numbers, parse_suite
+from landscape.evaluation.of_numbers import DEFAULT_ATTACKS
+from landscape.losses import Loss, are_scores, cross_entropy
 from landscape.params import ParameterSpace
 from landscape.results import Result, Snapshot, provenance
 from landscape.spec import nearest
@@ -37,6 +39,7 @@ def evaluate(
     n_examples: int | str | None = "all",
     seed: int = 0,
     batch_size: int | None = None,
+    loss: Loss = cross_entropy,
     curve: bool = False,
     adequacy: bool = True,
     names: Sequence[str] | None = None,
@@ -50,7 +53,9 @@ def evaluate(
     "8/255". `attacks` are named as in commands ("clean,pgd100,apgd-ce:restarts=5"); `preset` "paper" or "standard"
     (AutoAttack's) chooses them and their settings. In a `cascade` an attack meets what those before it left standing.
     `ensemble` "softmax" or "logits" judges the nets as one. `curve` adds the error against eps, `adequacy` more effort
-    and the signs of masked gradients on a sample. See docs/method.md; Liu et al. 2020, table 1; Croce and Hein 2020.
+    and the signs of masked gradients on a sample. PGD climbs `loss`; where labels are numbers, nothing is right or
+    wrong: rates are NaN, and the file holds the largest loss of each example under PGD. See docs/method.md; Liu et al.
+    2020, table 1; Croce and Hein 2020.
     """
     began = time.perf_counter()
     nets = [models] if isinstance(models, nn.Module) else list(models)
@@ -58,16 +63,23 @@ def evaluate(
     seed = read_integer("seed", seed, least=0)
     if batch_size is not None:
         batch_size = read_integer("batch_size", batch_size, least=1)
-    data = as_data(data)
+    data = as_data(data, targets=loss is not cross_entropy)
+    if attacks is None and preset == "default" and data.labels.is_floating_point():
+        attacks = DEFAULT_ATTACKS
     suite = parse_suite(attacks, ball, preset=preset, channels=data.shape[0], cascade=cascade)
     examples = select(data, n_examples, seed=seed)
-    classes = int(examples.labels.max()) + 1
+    classes = 0 if examples.labels.is_floating_point() else int(examples.labels.max()) + 1
     members = list(names) if names is not None else [type(net).__name__ for net in nets]
     for net, name in zip(nets, members, strict=True):
         check_model(net)
-        check_outputs(net, examples.images, classes=classes, name=name)
+        check_outputs(net, examples.images, classes=classes, loss=loss, name=name)
     judged, titles = _judged(nets, members, ensemble)
-    work = Examination(judged, suite, ball, examples, seed, batch_size, curve=curve, adequacy=adequacy)
+    work: Examination | LossExamination
+    if _counts(nets[0], examples, classes, loss):
+        work = Examination(judged, suite, ball, examples, seed, batch_size, loss=loss, curve=curve, adequacy=adequacy)
+    else:
+        check_for_numbers(suite, curve=curve, ensemble=ensemble)
+        work = LossExamination(judged, suite, ball, examples, seed, batch_size, loss=loss, adequacy=adequacy)
     if snapshot is not None and (state := snapshot.load()) is not None:
         work.load(state)
     for _ in work.run(_titled(progress, titles)):
@@ -113,6 +125,12 @@ def evaluate(
             "wall_seconds": time.perf_counter() - began,
         },
     )
+
+
+def _counts(net: nn.Module, examples: Examples, classes: int, loss: Loss) -> bool:
+    """Return whether labels name classes that a net's outputs are scores of: only then is there right and wrong."""
+    first = outputs_of_one(net, examples.images, classes=classes, loss=loss)
+    return are_scores(first, examples.labels[:1]) and first.shape[1] >= classes
 
 
 def _judged(nets: list[nn.Module], names: list[str], ensemble: str | None) -> tuple[list[nn.Module], list[str]]:

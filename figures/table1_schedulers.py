@@ -96,6 +96,8 @@ def make(inputs: Sequence[Path], out: Path, *, command: str = "") -> Drawn:
 def gather(results: Sequence[Result]) -> Table:
     """Return the table of several evaluations; raise ResultError where examples or attacks are not the same."""
     first = results[0]
+    if any("correct" not in result.arrays for result in results):
+        raise ResultError("an evaluation is of labels that are numbers, and has no errors for a table; leave it out")
     for result in results[1:]:
         for name in ("data_sha256", "eps", "norm", "attack", "cascade"):
             if result.attrs[name] != first.attrs[name]:

@@ -19,7 +19,7 @@ from .attacks import PGD, make_ball, parse_attack
 from .borrow import evaluating, full_precision, twice_differentiable
 from .data import to_unit
 from .errors import UsageError
-from .losses import Loss, cross_entropy
+from .losses import Loss, cross_entropy, per_example
 from .memory import out_of_memory
 from .models import normalisation_of
 from .objective import Objective
@@ -157,10 +157,49 @@ def check_outputs(
     *,
     classes: int,
     loss: Loss = cross_entropy,
+    labels: Tensor | None = None,
     name: str = "the net",
     data: str = "the data",
 ) -> None:
-    """Run a net, which may be anybody's, on the first of `images` (N, C, H, W); it is left as it was.
+    """Run a net, which may be anybody's, on the first of `images` (N, C, H, W) twice; it is left as it was.
+
+    Raises UsageError for what `outputs_of_one` refuses, where the second call gives other outputs than the first, and,
+    with `labels` (N, ...), where the loss fails on them.
+    """
+    one, again = (outputs_of_one(model, images, classes=classes, loss=loss, name=name, data=data) for _ in range(2))
+    apart = float((one - again).abs().max()) if one.shape == again.shape and one.numel() else 0.0
+    if apart > _SAME * float(one.abs().max()):
+        raise UsageError(
+            f"{name} gives another output at each call; look for dropout, or other randomness, that eval mode "
+            "leaves on (F.dropout(x, training=self.training))"
+        )
+    if labels is not None:
+        check_loss(loss, one, labels)
+
+
+def check_loss(loss: Loss, outputs: Tensor, labels: Tensor) -> None:
+    """Raise UsageError where a loss, which may be anybody's, fails on the outputs (1, ...) for the first example."""
+    try:
+        per_example(loss, outputs, labels[:1].to(outputs.device))
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"the loss fails on the net's outputs {tuple(outputs.shape)} for one image ({type(error).__name__}: "
+            f"{_first_line(error)}); it takes outputs (N, ...) and labels (N, ...), and returns N values"
+        ) from error
+
+
+def outputs_of_one(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    classes: int,
+    loss: Loss = cross_entropy,
+    name: str = "the net",
+    data: str = "the data",
+) -> Tensor:
+    """Return a net's outputs (1, ...) for the first of `images` (N, C, H, W); the net is left as it was.
 
     Raises UsageError, in the words `name` and `data`, where it has no parameters, fails, or gives something else than
     one row of scores for `classes` classes; for another loss than the cross-entropy, than one tensor.
@@ -172,8 +211,7 @@ def check_outputs(
     shown = f"{'x'.join(map(str, images.shape[1:]))} images in {classes} classes"
     try:
         with torch.no_grad(), evaluating(model):
-            one = to_unit(images[:1], device=first.device, dtype=first.dtype)
-            outputs, again = model(one), model(one)
+            outputs = model(to_unit(images[:1], device=first.device, dtype=first.dtype))
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -186,19 +224,13 @@ def check_outputs(
             f"{name} gives a {type(outputs).__name__} for one image; wanted one tensor: "
             "wrap the net in a module that returns its scores alone"
         )
-    if isinstance(again, Tensor) and outputs.shape == again.shape:
-        apart = float((outputs - again).abs().max()) if outputs.numel() else 0.0
-        if apart > _SAME * float(outputs.abs().max()):
-            raise UsageError(
-                f"{name} gives another output at each call; look for dropout, or other randomness, that eval mode "
-                "leaves on (F.dropout(x, training=self.training))"
-            )
     shape = tuple(outputs.shape)
     if loss is cross_entropy and (len(shape) != 2 or shape[0] != 1 or shape[1] < classes):
         raise UsageError(
             f"{name} gives {shape} for one image, and {data} has labels of {classes} classes; "
             f"wanted outputs (1, {classes}), or wider: give the --data that it was made for"
         )
+    return outputs
 
 
 def check_alike(one: nn.Module, other: nn.Module, images: Tensor) -> None:

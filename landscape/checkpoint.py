@@ -23,7 +23,7 @@ from .files import atomic_path
 from .fitting import check_fit, dtype_of, keeps_types, naming_for
 from .foreign import Normalisation, find_weights
 from .models import ARCHITECTURES, build_model, model_shape, normalisation_of, normalise_inside
-from .published import claims_of, in_words, infer_architecture
+from .published import check_name, claims_of, in_words, infer_architecture
 from .safe_load import check_plain, check_tensors, load_untrusted, show
 from .shipped import resolve_checkpoint, shipped_names
 from .spec import parse_spec
@@ -176,6 +176,8 @@ def _foreign(path: Path, name: str, sha256: str, loaded: Any, key: str | None) -
     if inferred is not None and inferred[1]:
         weights = {inferred[1].get(old, old): value for old, value in weights.items()}
     training, data = claims_of(path)
+    if inferred is not None:
+        check_name(path, inferred[0])
     if training:
         notes.append(f"{in_words(training)}, trained on {data}, by the file's name")
     return Checkpoint(

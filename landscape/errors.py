@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 _BEGINNING, _END = 700, 280  # letters of a message: what came stands at its beginning, what to type next at its end
 
 

@@ -69,8 +69,11 @@ def per_example(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def are_scores(outputs: Tensor, labels: Tensor) -> bool:
-    """Say whether outputs (n, K) are scores of classes that labels (n,) name: only then is there right and wrong."""
-    return outputs.dim() == 2 and labels.dim() == 1 and not labels.is_floating_point()
+    """Say whether outputs (n, K) are scores of classes that labels (n,) name: only then is there right and wrong.
+
+    A single output is a number, whatever the type of its label.
+    """
+    return outputs.dim() == 2 and outputs.shape[1] > 1 and labels.dim() == 1 and not labels.is_floating_point()
 
 
 def error_rate(outputs: Tensor, labels: Tensor) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import LandscapeError
+from .errors import CheckpointError, LandscapeError
 from .models import build_model
 from .units import format_eps
 
@@ -25,6 +25,7 @@ _PUBLISHED = re.compile(
     r"(?P<arch>lenet|resnet|vgg)_(?P<width>\d{1,3})_eps(?P<eps>\d+(?:\.\d+)?)(?:_wd(?P<decay>[\d.]+(?:e-?\d+)?))?"
     r"(?:_max(?P<most>\d+(?:\.\d+)?))?_(?P<epoch>\d{1,4})\.ckpt"
 )
+_OURS = {"lenet": "lenet", "resnet": "resnet18", "vgg": "vgg16"}
 _SCHEDULES = {"const": "constant", "plain": "constant", "linear": "linear", "cosine": "cosine"}
 _SIDES = {64: (1, 8, 8), 784: (1, 28, 28), 3072: (3, 32, 32)}  # inputs of a flat net, by their size
 
@@ -77,6 +78,19 @@ def claims_of(path: Path) -> tuple[dict[str, Any], str | None]:
     if known and setting.startswith("periodic"):
         told["periodic"] = True
     return told, "mnist" if mnist else "cifar10"
+
+
+def check_name(path: Path, found: Architecture) -> None:
+    """Raise CheckpointError where a published name tells of another net than the one that the weights are of."""
+    match = _PUBLISHED.fullmatch(path.name)
+    if match is None:
+        return
+    named = f"{_OURS[match['arch']]} of width {int(match['width'])}"
+    if named != found.words:
+        raise CheckpointError(
+            f"{path} is called as a {named} of Liu et al., and holds the weights of a {found.words}; if they are what "
+            "you mean, rename the file: its name would tell of another net's training"
+        )
 
 
 def in_words(claims: Mapping[str, Any]) -> str:

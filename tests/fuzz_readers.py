@@ -71,7 +71,8 @@ sys.addaudithook(_hook)
 _ATTACK = ("--eps", "0.1", "--attack", "pgd:steps=1,rel_step=1", "--n-examples", "6")
 _REAL: dict[str, tuple[str, ...]] = {
     "hessian": ("hessian", "digits/eps0.1", *_ATTACK, "--top", "2", "--tol", "0.3"),
-    "surface": ("surface", "digits/eps0.1", *_ATTACK, "--dirs", "random", "--grid", "2x2", "--range", "1", "--audit", "0"),
+    "surface": ("surface", "digits/eps0.1", *_ATTACK, "--dirs", "random", "--grid", "2x2", "--range", "1",
+                "--audit", "0"),
     "evaluate": ("evaluate", "digits/eps0.1", "--eps", "0.1", "--attacks", "clean,pgd1", "--n-examples", "6"),
 }  # fmt: skip
 

@@ -112,9 +112,27 @@ def test_a_published_file_loads_by_its_name_alone(tmp_path: Path, path: str, spe
     assert "by the file's name" in done.out
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "lenet_16_eps0.4_max0.8_100.ckpt",
+            "as a lenet of width 16 of Liu et al., and holds the weights of a lenet of",
+        ),
+        ("resnet_2_eps8_wd1e-3_200.ckpt", "as a resnet18 of width 2"),
+    ],
+)
+def test_a_published_name_that_tells_of_another_net_is_refused(tmp_path: Path, name: str, told: str) -> None:
+    torch.save(build_model("lenet:width=2", input=(1, 28, 28), seed=0)[0].state_dict(), tmp_path / name)
+    with pytest.raises(CheckpointError, match=told):
+        read_checkpoint(tmp_path / name)
+    torch.save(build_model("lenet:width=2", input=(1, 28, 28), seed=0)[0].state_dict(), tmp_path / "mine.ckpt")
+    assert read_checkpoint(tmp_path / "mine.ckpt").model == "lenet:width=2,classes=10"
+
+
 @pytest.mark.real_data
 def test_a_published_file_is_measured_by_its_name_alone(tmp_path: Path) -> None:
-    path = tmp_path / "lenet_16_eps0.4_max0.8_100.ckpt"
+    path = tmp_path / "lenet_2_eps0.4_max0.8_100.ckpt"
     torch.save(build_model("lenet:width=2", input=(1, 28, 28), seed=0)[0].state_dict(), path)
     words = ("--attacks", "clean,pgd2", "--n-examples", "8", "--no-adequacy", "--out", "e.h5")
     done = landscape("evaluate", path, *words)

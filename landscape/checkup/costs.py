@@ -51,7 +51,11 @@ def curvature(patient: Patient) -> Finding:
         return Finding("curvature", OK, "products in float64")
     try:
         wide = Objective(
-            copy.deepcopy(patient.model).double(), objective.images, objective.labels, batch_size=patient.batch_size
+            copy.deepcopy(patient.model).double(),
+            objective.images,
+            objective.labels,
+            loss=patient.loss,
+            batch_size=patient.batch_size,
         )
         exact = HessianOperator(wide, keep_graphs=False) @ v
     except (RuntimeError, LandscapeError) as error:  # a net that casts to float32 by itself
@@ -131,6 +135,8 @@ def _evaluation(patient: Patient, count: int) -> float:
     early. An attack's own bookkeeping takes as long as a small net, so that passes alone would tell half of it.
     """
     assert patient.attack is not None
+    if not patient.counts:
+        return _test_examples(patient) * 100 * patient.per_pass
     images, labels = patient.images[:count], patient.labels[:count]
     right = max(int((patient.scores[:count].argmax(1) == labels).sum()), 1)
     outputs, _ = patient.objective(count, patient.attack).outputs()

@@ -7,7 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from .patient import LOOK, OK, STOP, Finding, Patient, percent
+from ..arguments import check_loss, check_model, outputs_of_one
+from ..errors import UsageError
+from ..losses import cross_entropy
+from .patient import LOOK, OK, STOP, Finding, Patient, told
 
 # Mean and deviation of each channel, in pixels of [0, 1], as people write them in front of their nets.
 USUAL = {
@@ -19,23 +22,41 @@ USUAL = {
     "0 to 255": ((0.0,), (1 / 255,)),
 }
 
+_BETTER = 0.25  # share of its loss that a net of numbers has left behind its own normalisation
+
+
+def answers(patient: Patient) -> Finding:
+    """Check that the net takes an image of the data and returns one tensor that the loss can read."""
+    try:
+        check_model(patient.model)
+        outputs = outputs_of_one(
+            patient.model, patient.examples.images, classes=patient.data.classes, loss=patient.loss
+        )
+        check_loss(patient.loss, outputs, patient.examples.labels)
+    except UsageError as error:
+        found, _, advice = str(error).rpartition("; ")
+        return Finding("forward pass", STOP, found, advice)
+    return Finding("forward pass", OK, f"a tensor {'x'.join(map(str, outputs.shape))} for one image")
+
 
 def scores(patient: Patient) -> Finding:
-    """Check that the outputs are finite scores, and no probabilities."""
+    """Check that the outputs are finite, and no probabilities where scores are wanted."""
     found = patient.scores
-    n, classes = found.shape
-    if not bool(torch.isfinite(found).all()):
-        bad = int((~torch.isfinite(found)).any(1).sum())
+    rows = found.flatten(1) if found.dim() > 1 else found.unsqueeze(1)
+    n, width = rows.shape
+    if not bool(torch.isfinite(rows).all()):
+        bad = int((~torch.isfinite(rows)).any(1).sum())
         return Finding("outputs", STOP, f"not finite for {bad} of {n} images", "check the weights: landscape info CKPT")
-    sums = found.sum(1)
-    if bool((found >= 0).all() and ((sums - 1).abs() < 1e-4).all()):
+    sums = rows.sum(1)
+    if patient.loss is cross_entropy and bool((rows >= 0).all() and ((sums - 1).abs() < 1e-4).all()):
         return Finding(
             "outputs",
             STOP,
-            f"{classes} probabilities",
+            f"{width} probabilities",
             "leave out the last softmax, or return its log: losses and attacks take logits",
         )
-    return Finding("outputs", OK, f"{classes} scores, {float(found.min()):.3g} to {float(found.max()):.3g}")
+    what = "scores" if patient.counts else "numbers"
+    return Finding("outputs", OK, f"{width} {what}, {float(rows.min()):.3g} to {float(rows.max()):.3g}")
 
 
 def normalisation(patient: Patient) -> Finding:
@@ -47,31 +68,35 @@ def normalisation(patient: Patient) -> Finding:
         tried = patient.outputs((patient.images - mean) / deviation)
         if bool(torch.isfinite(tried).all()):
             rows.append((*patient.judged(tried), name, mean, deviation))
-    told = f"error {percent(error)}, loss {loss:.3g} on images in [0, 1]"
+    said = f"{told(loss, error)} on images in [0, 1]"
     if not rows:
-        return Finding("normalisation", OK, told)
+        return Finding("normalisation", OK, said)
     best_loss, best_error, name, mean, deviation = min(rows, key=lambda row: (row[1], row[0]))
-    told += f"; best of {len(rows)} normalisations in front ({name}): error {percent(best_error)}, loss {best_loss:.3g}"
-    # Paired on the same images: two standard errors of a difference are no more than these.
-    noise = 2 * math.sqrt(max(error + best_error, 1 / n) / n)
-    if best_error < error - max(noise, 0.02) or (best_error <= error and best_loss < 0.5 * loss and loss > 0.1):
+    said += f"; best of {len(rows)} normalisations in front ({name}): {told(best_loss, best_error)}"
+    if patient.counts:
+        # Paired on the same images: two standard errors of a difference are no more than these.
+        noise = 2 * math.sqrt(max(error + best_error, 1 / n) / n)
+        better = best_error < error - max(noise, 0.02)
+        better = better or (best_error <= error and best_loss < 0.5 * loss and loss > 0.1)
+    else:
+        better = best_loss < _BETTER * loss
+    if better:
         shown = f"mean {_shown(mean)}, deviation {_shown(deviation)}"
         return Finding(
             "normalisation",
             STOP,
-            told,
+            said,
             f"the net expects normalised images: put it inside, as nn.Sequential(Normalise({shown}), net), so that "
             "radii keep their units",
         )
-    classes = patient.scores.shape[1]
-    if error > 0.9 * (1 - 1 / classes):
+    if patient.counts and error > 0.9 * (1 - 1 / patient.scores.shape[1]):
         return Finding(
             "normalisation",
             LOOK,
-            told,
+            said,
             "no better than guessing, whatever stands in front: are these the data, the labels and the weights?",
         )
-    return Finding("normalisation", OK, told)
+    return Finding("normalisation", OK, said)
 
 
 def _candidates(images: Tensor) -> list[tuple[str, Tensor, Tensor]]:

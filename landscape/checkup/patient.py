@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..attacks import PGD
 from ..borrow import evaluating, full_precision
 from ..data import Examples, ImageData, to_unit
-from ..losses import cross_entropy
+from ..losses import Loss, are_scores, cross_entropy, error_rate, per_example
 from ..objective import Objective
 
 OK, LOOK, STOP = "OK", "look", "stop"
@@ -44,6 +44,12 @@ class Patient:
     other: Callable[[str], ImageData] | None = None  # another split of the same data
     seed: int = 0
     batch_size: int | None = None
+    loss: Loss = cross_entropy
+
+    @property
+    def counts(self) -> bool:
+        """Whether outputs are scores of classes, and something is right or wrong."""
+        return are_scores(self.scores, self.labels)
 
     @cached_property
     def first(self) -> Tensor:
@@ -72,9 +78,9 @@ class Patient:
         return self.outputs(self.images)
 
     def judged(self, outputs: Tensor) -> tuple[float, float]:
-        """Return mean loss (nats) and error (fraction) of outputs (n, K) for the examples."""
-        losses = cross_entropy(outputs.double(), self.labels)
-        return float(losses.mean()), float((outputs.argmax(1) != self.labels).double().mean())
+        """Return mean loss (nats) and error (fraction, NaN of no classes) of outputs (n, ...) for the examples."""
+        losses = per_example(self.loss, outputs.double(), self.labels)
+        return float(losses.mean()), error_rate(outputs, self.labels)
 
     def objective(self, count: int, attack: PGD | None = None) -> Objective:
         """Return the objective over the first `count` examples."""
@@ -83,6 +89,7 @@ class Patient:
             self.examples.images[:count],
             self.examples.labels[:count],
             attack=attack,
+            loss=self.loss,
             batch_size=self.batch_size,
             seed=self.seed,
             indices=self.examples.indices[:count],
@@ -98,7 +105,7 @@ class Patient:
             for _ in range(3):
                 began = time.perf_counter()
                 leaf = x.clone().requires_grad_()
-                losses = cross_entropy(self.model(leaf), self.labels[:count])
+                losses = per_example(self.loss, self.model(leaf), self.labels[:count])
                 if losses.requires_grad:
                     torch.autograd.grad(losses.sum(), leaf, allow_unused=True)
                 settle(x.device)
@@ -115,6 +122,11 @@ def settle(device: torch.device) -> None:
     """Wait for what a device still has to do, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def told(loss: float, error: float) -> str:
+    """Write the loss of examples, and their error where there is one."""
+    return f"loss {loss:.3g}" if math.isnan(error) else f"error {percent(error)}, loss {loss:.3g}"
 
 
 def percent(share: float) -> str:

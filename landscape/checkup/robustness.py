@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
+
 from ..attacks import APGD, PGD, make_ball, parse_attack
 from ..attacks.scores import Scores
 from ..borrow import detached, evaluating, full_precision
 from ..errors import LandscapeError
 from ..evaluation.adequacy import random_fooled, slopes
+from ..losses import per_example
 from ..statistics import wilson
 from ..streams import example_streams
 from ..training.accuracy import judge
@@ -31,6 +34,8 @@ def attack_strength(patient: Patient) -> Finding:
         return Finding("attack", LOOK, "eps is not known", "give --eps, such as --eps 8/255")
     if attack.ball.eps == 0:
         return Finding("attack", OK, "eps is 0: no attack")
+    if not patient.counts:
+        return _strength_of_loss(patient, attack)
     passes = attack.steps * attack.restarts + 2 * _STRONG_STEPS + 2 * _APGD_STEPS
     count = patient.affordable(passes)
     images, labels = patient.images[:count], patient.labels[:count]
@@ -41,9 +46,11 @@ def attack_strength(patient: Patient) -> Finding:
         wrong = {"clean": network(images).argmax(1) != labels}
         for name, one in (
             ("the default", attack),
-            ("PGD", PGD(attack.ball, steps=_STRONG_STEPS, rel_step=0.1, restarts=2)),
+            ("PGD", _stronger(attack)),
         ):
-            found = one(network, images, labels, noise=lambda restart: _starts(patient.seed, restart, indices))
+            found = one(
+                network, images, labels, noise=partial(_starts, patient.seed, indices=indices), loss=patient.loss
+            )
             wrong[name] = (network(found).argmax(1) != labels) | wrong["clean"]
     strongest = wrong["PGD"] | wrong["the default"]
     for loss in ("ce", "dlr") if patient.scores.shape[1] > 2 else ("ce",):
@@ -86,6 +93,43 @@ def attack_strength(patient: Patient) -> Finding:
     return Finding("attack", OK, told)
 
 
+def _stronger(attack: PGD) -> PGD:
+    return PGD(attack.ball, steps=_STRONG_STEPS, rel_step=0.1, restarts=2)
+
+
+def _strength_of_loss(patient: Patient, attack: PGD) -> Finding:
+    """Return what a longer ascent finds besides, of a loss that knows no right and wrong."""
+    count = patient.affordable(attack.steps * attack.restarts + 2 * _STRONG_STEPS)
+    images, labels = patient.images[:count], patient.labels[:count]
+    indices = patient.examples.indices[:count].tolist()
+    network = detached(patient.model)
+    means = []
+    with evaluating(patient.model), full_precision():
+        leaf = images.clone().requires_grad_()
+        losses = per_example(patient.loss, network(leaf), labels)
+        flat = torch.ones(count, dtype=torch.bool)
+        if losses.requires_grad:
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf, materialize_grads=True)
+            flat = gradient.flatten(1).eq(0).all(1)
+            losses = losses.detach()
+        for one in (attack, _stronger(attack)):
+            found = one(
+                network, images, labels, noise=partial(_starts, patient.seed, indices=indices), loss=patient.loss
+            )
+            with torch.no_grad():
+                means.append(float(per_example(patient.loss, network(found), labels).double().mean()))
+    still = float(flat.double().mean())
+    said = (
+        f"loss {means[0]:.4g} under the attack at eps {format_eps(attack.ball.eps)}, {means[1]:.4g} under a stronger "
+        f"one, {float(losses.double().mean()):.4g} without, on {count}; no gradient in the pixels of {percent(still)}"
+    )
+    if still > _MASKED:
+        return Finding("attack", STOP, said, "gradients are masked, so that losses under PGD mean nothing")
+    if means[1] - means[0] > _MORE * abs(means[0]) or still > _FLAT:
+        return Finding("attack", LOOK, said, "give --attack pgd:steps=50,rel_step=0.1,restarts=2 in all commands")
+    return Finding("attack", OK, said)
+
+
 def claim(patient: Patient) -> Finding:
     """Check loss and error against those that the checkpoint says it had."""
     final = patient.training.get("final")
@@ -95,14 +139,15 @@ def claim(patient: Patient) -> Finding:
     told = []
     for split in ("test", "train"):
         for kind in ("clean", "robust"):
-            error = final.get(f"{kind}_{split}_error")
-            if not isinstance(error, float) or math.isnan(error):
+            word = "error" if patient.counts else "loss"
+            claimed = final.get(f"{kind}_{split}_{word}")
+            if not isinstance(claimed, float) or math.isnan(claimed):
                 continue
             try:
                 data = patient.other(split)
                 attack = _claimed_attack(patient, final) if kind == "robust" else None
             except LandscapeError as reason:
-                told.append(f"{kind} {split} error cannot be checked ({reason})")
+                told.append(f"{kind} {split} {word} cannot be checked ({reason})")
                 continue
             if kind == "robust" and (attack is None or attack.ball.eps == 0):
                 continue
@@ -115,13 +160,20 @@ def claim(patient: Patient) -> Finding:
                 n=n,
                 seed=int(patient.training.get("seed") or 0),
                 device=patient.first.device,
+                loss=patient.loss,
             )
             own = int(final.get(f"{split}_examples") or n)
-            told.append(f"{kind} {split} error {percent(outcome.error)} on {n:,}, claimed {percent(error)}")
-            low, high = wilson(round(outcome.error * n), n, level=0.999)
+            if patient.counts:
+                found, shown = outcome.error, percent
+                low, high = wilson(round(found * n), n, level=0.999)
+                least, width = 2 / n, high - low
+            else:
+                found, shown = outcome.loss, "{:.4g}".format
+                least = 1e-3 * abs(claimed)
+                width = 4 * float(outcome.losses.double().std()) / math.sqrt(n)
+            told.append(f"{kind} {split} {word} {shown(found)} on {n:,}, claimed {shown(claimed)}")
             # The claim is over examples of its own: all of them here, where they are as many.
-            room = 2 / n if own == n else high - low
-            if abs(outcome.error - error) > room:
+            if abs(found - claimed) > (least if own == n else width):
                 worst.append(f"{kind} {split}")
     if not told:
         return Finding("own claim", OK, "the checkpoint makes none")
@@ -130,7 +182,7 @@ def claim(patient: Patient) -> Finding:
             "own claim",
             STOP,
             "; ".join(told),
-            f"{' and '.join(worst)} error is not what the checkpoint claims: other data, another net under its "
+            f"{' and '.join(worst)} {word} is not what the checkpoint claims: other data, another net under its "
             "weights, or a normalisation that is missing",
         )
     return Finding("own claim", OK, "; ".join(told))
@@ -144,4 +196,4 @@ def _claimed_attack(patient: Patient, final: Mapping[str, Any]) -> PGD | None:
 
 
 def _starts(seed: int, restart: int, indices: list[int]) -> Any:
-    return partial(example_streams, seed, f"attack/restart{restart}", indices)()
+    return example_streams(seed, f"attack/restart{restart}", indices)

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..borrow import evaluating, full_precision
 from ..geometry import recalibration
-from ..losses import cross_entropy
+from ..losses import per_example
 from .patient import LOOK, OK, STOP, Finding, Patient, percent
 
 _SAME = 1e-3  # of the largest score: more than rounding, less than any randomness that matters
@@ -74,7 +74,7 @@ def batchnorm(patient: Patient) -> Finding:
         f"{len(strange)} of {len(tracked)} layers far from these data; "
         f"loss {loss:.3g}, {anew_loss:.3g} with statistics of these images"
     )
-    gained = anew_error < error - 0.05 and anew_loss < 0.7 * loss
+    gained = (anew_error < error - 0.05 or not patient.counts) and anew_loss < 0.7 * loss
     if fresh and gained:
         return Finding(
             "BatchNorm",
@@ -87,7 +87,7 @@ def batchnorm(patient: Patient) -> Finding:
         return Finding(
             "BatchNorm",
             STOP,
-            f"{told}; error {percent(error)}, {percent(anew_error)}",
+            f"{told}; error {percent(error)}, {percent(anew_error)}" if patient.counts else told,
             "the statistics are not those of these data and weights: an EMA without its buffers, or other data; "
             "recalibrate the net, or scan with landscape surface --batchnorm clean-recal",
         )
@@ -104,7 +104,7 @@ def dead_units(patient: Patient) -> Finding:
     with evaluating(patient.model), full_precision():
         for start in range(0, len(patient.images), size):
             outputs = patient.model(patient.images[start : start + size])
-            loss = cross_entropy(outputs, patient.labels[start : start + size]).sum()
+            loss = per_example(patient.loss, outputs, patient.labels[start : start + size]).sum()
             gradients = torch.autograd.grad(loss, list(moving.values()), materialize_grads=True, allow_unused=True)
             for total, gradient in zip(totals.values(), gradients, strict=True):
                 total += gradient.abs()

@@ -16,7 +16,8 @@ n_examples = click.option("--n-examples", type=options.Count(), help="Examples t
 @click.command(epilog="Example: landscape doctor digits/eps0.1")
 @click.argument("checkpoint", metavar="CKPT")
 @options.together(options.model, options.key, options.data, options.data_dir, options.split, n_examples)
-@options.together(options.eps, options.norm, options.attack, options.seed, options.device, options.batch_size)
+@options.together(options.eps, options.norm, options.attack, options.loss, options.seed, options.device)
+@options.batch_size
 @options.volume
 @click.pass_context
 def command(
@@ -42,7 +43,7 @@ def command(
 
     target = Target(n_examples=n_examples, **settings)
     with progress(quiet=quiet, verbose=verbose, prefix=f"{checkpoint}: ") as report:
-        subject = load_subject(checkpoint, target, report)
+        subject = load_subject(checkpoint, target, report, try_out=False)
         norm = target.norm
         eps: float | None = None  # a foreign net may not say; everything but the attack is examined then
         try:
@@ -51,17 +52,21 @@ def command(
             if target.eps is not None:
                 raise
         data_dir: Path | None = target.data_dir
+        training = subject.checkpoint.training
+        if training.get("loss") != subject.loss_spec:  # its claims are of another loss
+            training = {**training, "final": None}
         findings = doctor(
             subject.model,
             subject.data,
             eps=eps,
             norm=norm,
             attack=attack,
-            training=subject.checkpoint.training,
-            other=lambda split: load_data(subject.data.spec, split=split, data_dir=data_dir),
+            training=training,
+            other=lambda split: load_data(subject.data.spec, split=split, data_dir=data_dir, targets=subject.targets),
             n_examples=n_examples,
             seed=target.seed,
             batch_size=target.batch_size,
+            loss=subject.loss,
             progress=report,
         )
     stopped = any(finding.verdict == STOP for finding in findings)
@@ -78,6 +83,7 @@ def command(
             looks = sum(finding.verdict == LOOK for finding in findings)
             say("PASS" if not looks else f"PASS, with {looks} to look at")
             named = [("--model", target.model), ("--key", target.key), ("--data", target.data), ("--eps", target.eps)]
+            named.append(("--loss", target.loss))
             words = [str(word) for pair in named if pair[1] is not None for word in pair]
             say_next("landscape", "hessian", checkpoint, *words)
     ctx.exit(1 if stopped else 0)

@@ -52,7 +52,7 @@ n_examples = click.option(
     show_default=True,
     help="More effort, and signs of masked gradients, on a sample.",
 )
-@options.together(options.seed, options.device, options.batch_size, options.written)
+@options.together(options.loss, options.seed, options.device, options.batch_size, options.written)
 def command(
     checkpoints: tuple[str, ...],
     out: Path | None,
@@ -65,6 +65,7 @@ def command(
 
     CKPT is a file, or the name of a net that ships, such as digits/eps0.1. An example that is wrong unattacked is wrong
     under every attack. Two nets are compared on the same examples, several seeds of one recipe by their deviation.
+    Where labels are numbers (--loss), nothing is wrong: the loss is told, unattacked and under PGD that climbs it.
     """
     from ..checkpoint import resolve_checkpoint
     from .examination import Request, examine

@@ -18,6 +18,34 @@ def show(result: Result, path: Path, *, again: bool) -> None:
     attrs: dict[str, Any] = result.attrs
     names, attacks = result.checkpoints.tolist(), result.attacks.tolist()
     n = attrs["n_examples"]
+    if "loss" in result.arrays:
+        _show_losses(result, names, attacks)
+    else:
+        _show_errors(result, names, attacks, n)
+    verdicts = attrs.get("verdicts", [])
+    for name, verdict in zip(names, [verdicts] if isinstance(verdicts, str) else verdicts, strict=False):
+        say(f"{short(name)}: {verdict}" if len(names) > 1 else str(verdict))
+    if len(result.arrays.get("curve/eps", ())) > COARSE:
+        _curve(result)
+    say(f"{'found' if again else 'wrote'} {path}")
+
+
+def _show_losses(result: Result, names: list[str], attacks: list[str]) -> None:
+    """Print the mean losses, where labels are numbers and nothing is right or wrong."""
+    rows = [
+        [short(name), *(f"{loss:.5g} ± {error:.2g}" for loss, error in zip(*row, strict=True)), f"{worst:.5g}"]
+        for name, *row, worst in zip(
+            names, result.arrays["loss"], result.arrays["loss_se"], result.arrays["worst_loss"], strict=True
+        )
+    ]
+    print_table(
+        f"mean loss of {result.attrs['n_examples']:,} examples, whose labels are numbers: no error rate",
+        ["net", *_heads(attacks), "worst case"],
+        rows,
+    )
+
+
+def _show_errors(result: Result, names: list[str], attacks: list[str], n: int) -> None:
     rows = [
         [short(name), *(f"{100 * rate:.2f}" for rate in rates), f"{100 * worst:.2f}"]
         for name, rates, worst in zip(names, result.error_rate, result.worst_case, strict=True)
@@ -26,7 +54,7 @@ def show(result: Result, path: Path, *, again: bool) -> None:
         if len(members) > 1:
             cells = [with_deviation(100 * result.error_rate[members, column]) for column in range(len(attacks))]
             rows.append([label, *cells, with_deviation(100 * result.worst_case[members])])
-    told = ", each with what those before fooled" if attrs["cascade"] else ""
+    told = ", each with what those before fooled" if result.attrs["cascade"] else ""
     print_table(f"error in % of {n:,} examples{told}", ["net", *_heads(attacks), "worst case"], rows)
     if len(names) == 1:
         bounds = zip(attacks, result.error_low[0], result.error_high[0], strict=True)
@@ -34,12 +62,6 @@ def show(result: Result, path: Path, *, again: bool) -> None:
         say(f"95 % over examples (Wilson): {shown}")
     if len(names) == 2:
         _compare(result)
-    verdicts = attrs.get("verdicts", [])
-    for name, verdict in zip(names, [verdicts] if isinstance(verdicts, str) else verdicts, strict=False):
-        say(f"{short(name)}: {verdict}" if len(names) > 1 else str(verdict))
-    if len(result.arrays.get("curve/eps", ())) > COARSE:
-        _curve(result)
-    say(f"{'found' if again else 'wrote'} {path}")
 
 
 def _heads(attacks: list[str]) -> list[str]:

@@ -13,7 +13,8 @@ from landscape.analyses.evaluate import evaluate
 from ..attacks import make_ball
 from ..data import select
 from ..errors import UsageError
-from ..evaluation import Suite, parse_suite
+from ..evaluation import Suite, check_for_numbers, parse_suite
+from ..evaluation.of_numbers import DEFAULT_ATTACKS
 from ..files import check_writable
 from ..memory import peak_bytes
 from ..results import Result, command_line, default_path
@@ -110,19 +111,27 @@ def _plan(request: Request, report: Report) -> Plan:
         raise UsageError(f"the nets were trained at different radii ({shown}); give one --eps for all of them")
     data = subjects[0].data
     for subject in subjects[1:]:
+        if subject.loss_spec != subjects[0].loss_spec:
+            raise UsageError(
+                f"{subjects[0].checkpoint.name} was trained by {subjects[0].loss_spec or 'cross_entropy'}, and "
+                f"{subject.checkpoint.name} by {subject.loss_spec or 'cross_entropy'}; give one --loss for all of them"
+            )
         if subject.data.sha256 != data.sha256:
             raise UsageError(
                 f"{subjects[0].checkpoint.name} is evaluated on {data.spec}, and {subject.checkpoint.name} on "
                 f"{subject.data.spec}; nets are compared on the same examples: give --data for all of them"
             )
     eps, norm = budgets[0]
+    numbers = data.labels.is_floating_point()
     suite = parse_suite(
-        request.attacks,
+        DEFAULT_ATTACKS if numbers and request.attacks is None and request.preset == "default" else request.attacks,
         make_ball(norm, eps),
         preset=request.preset,
         channels=data.shape[0],
         cascade=request.cascade,
     )
+    if numbers:
+        check_for_numbers(suite, curve=request.curve, ensemble=request.join if request.ensemble else None)
     return Plan(request, subjects, eps, norm, suite, len(select(data, request.n_examples, seed=request.seed)))
 
 
@@ -144,6 +153,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             n_examples=plan.n,
             seed=request.seed,
             batch_size=request.batch_size,
+            loss=plan.subjects[0].loss,
             curve=request.curve,
             adequacy=request.adequacy,
             names=[str(entry["checkpoint"]) for entry in provenance],

@@ -16,9 +16,10 @@ from ..arguments import check_outputs
 from ..checkpoint import Checkpoint, read_checkpoint, rebuild
 from ..data import ImageData, load_data
 from ..errors import UsageError
-from ..losses import Loss, cross_entropy, read_loss
+from ..losses import NAMED, Loss, cross_entropy, read_loss
 from ..models import model_shape
 from ..options import choose_device
+from ..safe_load import show
 from ..spec import parse_spec
 from ..terminal import Report
 from ..units import format_eps, parse_eps
@@ -103,15 +104,16 @@ class Target:
     batch_size: int | None = None
 
 
-def load_subject(source: str, target: Target, report: Report) -> Subject:
+def load_subject(source: str, target: Target, report: Report, *, try_out: bool = True) -> Subject:
     """Return the net and the data that a checkpoint and the options name; what is left out, the checkpoint says.
 
+    The net is run on an image, and refused where it cannot be measured; `try_out` false leaves that to the caller.
     A callable that a checkpoint names is not run: only what the user types is.
     """
     place = choose_device(target.device)
-    loss_spec = None if target.loss == "cross_entropy" else target.loss
-    loss = read_loss(loss_spec)
     checkpoint = read_checkpoint(source, key=target.key)
+    loss_spec = _loss_of(source, checkpoint, target.loss)
+    loss = read_loss(loss_spec)
     if notes := checkpoint.told(target.model):
         _log.warning("%s: %s", source, notes)  # what was chosen for the user; -q keeps it back
     data = target.data
@@ -135,10 +137,29 @@ def load_subject(source: str, target: Target, report: Report) -> Subject:
             f"{source} is a net for {wanted}, and {images.spec} has {came}; give the --data that it was made for"
         )
     net = net.eval().to(place)
-    check_outputs(net, images.images, classes=images.classes, loss=loss, name=spec, data=images.spec)
+    if try_out:
+        check_outputs(
+            net, images.images, classes=images.classes, loss=loss, labels=images.labels, name=spec, data=images.spec
+        )
     if any(isinstance(module, _DROPOUT) and module.p > 0 for module in net.modules()):
         _log.info("%s: its dropout is off: nets are measured as they are used, in eval mode", source)
     return Subject(net, spec, checkpoint, images, source, loss, loss_spec)
+
+
+def _loss_of(source: str, checkpoint: Checkpoint, typed: str | None) -> str | None:
+    """Return the SPEC of the loss: as typed, else as the net was trained; None is the cross-entropy."""
+    if typed is not None:
+        return None if typed == "cross_entropy" else typed
+    trained = checkpoint.training.get("loss")
+    if trained is None:
+        return None
+    if not isinstance(trained, str) or trained not in NAMED:
+        raise UsageError(
+            f"{source} was trained on the loss {show(trained)}, and a file's word runs no code; "
+            f"type --loss {shlex.quote(show(trained))}, or --loss cross_entropy"
+        )
+    _log.info("%s: loss %s, as it was trained", source, trained)
+    return trained
 
 
 def choose_budget(subject: Subject, eps: str | None, norm: str | None) -> tuple[float, str]:

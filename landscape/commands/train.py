@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
     ),
 )
 @options.attack
+@options.loss
 @options.seed
 @options.device
 @click.option("--save-epochs", default="", callback=_epochs, metavar="N,N...", help="Keep NAME-epochN.pt too.")
@@ -178,6 +180,7 @@ def command(
     norm: str,
     eps_overshoot: str | None,
     eps_start: str,
+    loss: str | None,
     device: str,
     save_epochs: list[int],
     trace_every: int,
@@ -203,7 +206,8 @@ def command(
     NAME.traces.h5 has a row for each mini-batch: loss, error, gradient norm, distance from the start, lr and eps.
 
     The attack of training keeps its last iterate and runs in eval mode; its relative step follows eps through a
-    warm-up, an absolute one (step=1/255) stays. The same seed on the same machine writes the same bytes.
+    warm-up, an absolute one (step=1/255) stays. With --loss it climbs that loss, and labels may be numbers: then
+    nothing is right or wrong, and errors are NaN. The same seed on the same machine writes the same bytes.
     """
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
@@ -238,7 +242,8 @@ def command(
         quiet = True
     if not quiet:
         budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
-        say(f"training {model} on {data} at {budget}, {recipe.epochs} epochs")
+        on = "" if loss is None else f" by {loss}"
+        say(f"training {model} on {data}{on} at {budget}, {recipe.epochs} epochs")
     try:
         with (
             one_voice(group),
@@ -257,6 +262,7 @@ def command(
                 force_lr=force_lr,
                 save_every=save_every,
                 command=command_line(),
+                loss=loss,
                 data_dir=data_dir,
                 device=place,
                 overwrite=overwrite,
@@ -279,14 +285,14 @@ def command(
         for split in ("train", "test")
         if final[f"{split}_examples"]
     ]
-    print_table(
-        f"error (loss) of {out.name}, robust: {final['attack']}", ["split", "examples", "clean", "robust"], rows
-    )
+    counted = "error (loss)" if not math.isnan(final["clean_train_error"]) else "loss"
+    print_table(f"{counted} of {out.name}, robust: {final['attack']}", ["split", "examples", "clean", "robust"], rows)
     if final["collapsed"]:
         say("caution: the net is a constant classifier; try --eps-schedule linear, a wider --model, or a smaller --eps")
     say(f"wrote {', '.join(str(path) for path in finished.paths)}")
     # A checkpoint's word runs no code: what is a callable has to be typed again.
-    code = [(flag, spec) for flag, spec in (("--model", model), ("--data", data)) if parse_spec(spec).callable]
+    specs = (("--model", model), ("--data", data), ("--loss", loss))
+    code = [(flag, spec) for flag, spec in specs if spec is not None and parse_spec(spec).callable]
     say_next("landscape", "hessian", out, *(word for pair in code for word in pair))
 
 
@@ -304,4 +310,5 @@ def _last_finite(out: Path, lr: float) -> str:
 
 
 def _cell(final: dict[str, Any], kind: str, split: str) -> str:
-    return f"{100 * final[f'{kind}_{split}_error']:.2f} % ({final[f'{kind}_{split}_loss']:.3f})"
+    error, loss = (final[f"{kind}_{split}_{what}"] for what in ("error", "loss"))
+    return f"{loss:.4g}" if math.isnan(error) else f"{100 * error:.2f} % ({loss:.3f})"

@@ -98,7 +98,9 @@ def error_at(examinee: Examinee, eps: float, ball: Ball, positions: Tensor, *, t
 
     def judge(part: Tensor) -> np.ndarray:
         images, labels, indices = examinee.batch(part)
-        found = fool(attack, examinee.model, images, labels, seed=examinee.seed, indices=indices, tick=tick)
+        found = fool(
+            attack, examinee.model, images, labels, loss=examinee.loss, seed=examinee.seed, indices=indices, tick=tick
+        )
         with evaluating(examinee.model), full_precision(), torch.no_grad():
             right = examinee.model(torch.cat([images, found])).argmax(1).view(2, -1) == labels
         return (~right.all(0)).cpu().numpy()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..attacks import PGD
 from ..attacks.scores import Scores, Tick, held
 from ..borrow import Network, full_precision
-from ..losses import cross_entropy
+from ..losses import Loss, cross_entropy, per_example
 from ..streams import example_streams
 
 
@@ -20,11 +20,14 @@ def fool(
     images: Tensor,
     labels: Tensor,
     *,
+    loss: Loss = cross_entropy,
     seed: int = 0,
     indices: Sequence[int] | None = None,
     tick: Tick | None = None,
 ) -> Tensor:
     """Return images (N, ...) in the ball: a misclassified iterate of PGD where there was one, else the clean image.
+
+    The ascent is of `loss`; who is fooled is a matter of scores alone.
 
     With `keep` "best" any iterate counts, the start included, and an example leaves at its first: PGD's state is one
     example's own, so that what the others meet is the same to the rounding of sums. With "last" the last iterate of
@@ -42,16 +45,18 @@ def fool(
                 break
             streams = example_streams(seed, f"attack/restart{restart}", [int(indices[i]) for i in left.tolist()])
             start = attack.start_images(images[left], streams)
-            tried, fooled = _climb(attack, scores, images[left], labels[left], start)
+            tried, fooled = _climb(attack, scores, images[left], labels[left], start, loss)
             found[left[fooled]] = tried[fooled]
             left = left[~fooled]
     return found
 
 
-def _climb(attack: PGD, scores: Scores, images: Tensor, labels: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+def _climb(
+    attack: PGD, scores: Scores, images: Tensor, labels: Tensor, start: Tensor, loss: Loss
+) -> tuple[Tensor, Tensor]:
     """Return an image (N, ...) for each example and whether it fools (N,)."""
     if attack.keep == "last":
-        x = attack.climb(scores, images, labels, start)
+        x = attack.climb(scores, images, labels, start, loss=loss)
         with torch.no_grad():
             return x, scores(x).argmax(1) != labels
     found, fooled = start.clone(), torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
@@ -62,7 +67,7 @@ def _climb(attack: PGD, scores: Scores, images: Tensor, labels: Tensor, start: T
         with torch.set_grad_enabled(not last):
             x = x.detach().requires_grad_(not last)
             outputs = scores(x)
-            losses = cross_entropy(outputs, labels[left])
+            losses = per_example(loss, outputs, labels[left])
         wrong = outputs.detach().argmax(1) != labels[left]
         if bool(wrong.any()):
             found[left[wrong]], fooled[left[wrong]] = x.detach()[wrong], True

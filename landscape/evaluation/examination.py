@@ -13,6 +13,7 @@ from torch import nn
 from ..attacks import Ball
 from ..borrow import evaluating
 from ..data import Examples
+from ..losses import Loss, cross_entropy
 from ..statistics import wilson
 from ..streams import stream
 from .adequacy import FIELDS, SAMPLE, Signs, curve_attack, error_at, probe, radii
@@ -39,6 +40,7 @@ class Examination:
         seed: int,
         batch_size: int | None,
         *,
+        loss: Loss = cross_entropy,
         curve: bool,
         adequacy: bool,
     ) -> None:
@@ -50,7 +52,7 @@ class Examination:
         self.radii = radii(ball, examples.images.shape[1:], fine=curve) if attacked and (curve or adequacy) else ()
         self.curve_positions = order[: min(n, CURVE_EXAMPLES if curve else SAMPLE)].sort().values
         self.sample = order[: min(n, SAMPLE)].sort().values
-        self.examinees = [Examinee(net, examples, seed=seed, batch_size=batch_size) for net in nets]
+        self.examinees = [Examinee(net, examples, seed=seed, batch_size=batch_size, loss=loss) for net in nets]
         self.verdicts = [Verdicts(suite, n) for _ in nets]
         self.curve = np.full((len(nets), len(self.radii)), np.nan)
         self.checks = np.full((len(nets), len(FIELDS)), np.nan)

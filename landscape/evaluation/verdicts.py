@@ -14,6 +14,7 @@ from ..attacks.scores import Tick, borrowed_scores
 from ..borrow import evaluating, full_precision
 from ..data import Examples, to_unit
 from ..errors import LandscapeError
+from ..losses import Loss, cross_entropy
 from ..memory import SavedBytes, available_bytes, out_of_memory
 from .ascent import fool
 from .suite import CLEAN, Attack, Suite
@@ -27,9 +28,21 @@ _SHARE = 4  # of the free memory, an attack's own copies and the other tenants o
 
 
 class Examinee:
-    """One net and the examples that it is judged on: n images in [0, 1], on the net's device when they are used."""
+    """One net and the examples that it is judged on: n images in [0, 1], on the net's device when they are used.
 
-    def __init__(self, model: nn.Module, examples: Examples, *, seed: int = 0, batch_size: int | None = None) -> None:
+    `loss` is what PGD climbs; the other attacks have losses of their own.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        loss: Loss = cross_entropy,
+    ) -> None:
+        self.loss = loss
         first = next(model.parameters())
         self.model, self.examples, self.seed = model, examples, seed
         self.device, self.dtype = first.device, first.dtype
@@ -80,7 +93,7 @@ class Examinee:
         """
         images, labels, indices = self.batch(positions)
         if isinstance(attack, PGD):
-            found = fool(attack, self.model, images, labels, seed=self.seed, indices=indices, tick=tick)
+            found = fool(attack, self.model, images, labels, loss=self.loss, seed=self.seed, indices=indices, tick=tick)
         else:
             found = attack(self.model, images, labels, seed=self.seed, indices=indices, tick=tick)
         _check_inside(attack, found, images)

@@ -41,6 +41,23 @@ def draw_errors(axes: Axes, result: Result) -> None:
         axes.legend(loc="upper left")  # over the clean errors, the lowest
 
 
+def draw_losses(axes: Axes, result: Result) -> None:
+    """Draw the mean loss of each net (a colour) under each attack (a place) with two standard errors over examples."""
+    attacks = [attack.partition(":")[0] for attack in result.attacks.tolist()]
+    names = [_short(name) for name in result.checkpoints.tolist()]
+    losses, errors = result.arrays["loss"], result.arrays["loss_se"]
+    for net, (name, colour) in enumerate(zip(names, eps_colours(range(len(names))).values(), strict=True)):
+        places = np.arange(len(attacks)) + (net - (len(names) - 1) / 2) * 0.6 / len(names)
+        label = name if len(names) <= _MOST_NAMES else None
+        bars = 2 * np.nan_to_num(errors[net])
+        axes.errorbar(places, losses[net], yerr=bars, fmt="o", ms=3, color=colour, elinewidth=0.8, label=label)
+    axes.set_xticks(range(len(attacks)), attacks, rotation=30, ha="right")
+    axes.set_xlim(-0.5, len(attacks) - 0.5)
+    axes.set_ylabel("mean loss")
+    if 1 < len(names) <= _MOST_NAMES:
+        axes.legend(loc="upper left")
+
+
 def draw_error_curve(axes: Axes, result: Result) -> None:
     """Draw the error of each net against the radius of the ball; the radius of the evaluation is marked."""
     colours = list(eps_colours(range(len(result.checkpoints))).values())
@@ -68,7 +85,10 @@ def figure_evaluate(results: Sequence[Result], *, width: float = SINGLE) -> Pape
         figure.set_size_inches(width, len(results) * height)
         grid = figure.subplots(len(results), 2 if curved else 1, squeeze=False)
         for row, result in zip(grid, results, strict=True):
-            draw_errors(row[0], result)
+            if "loss" in result.arrays:
+                draw_losses(row[0], result)
+            else:
+                draw_errors(row[0], result)
             row[0].set_title(_title(result), fontsize=7, color=INK, loc="left")
             if curved and len(result.arrays.get("curve/eps", ())) > _COARSE:
                 draw_error_curve(row[1], result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..attacks import make_ball
+from ..attacks import PGD, make_ball
 from ..attacks.ensemble import Ensemble
 from ..data import Examples
 from ..errors import ResultError
 from ..evaluation import Examinee, Suite, Verdicts, parse_suite
+from ..evaluation.of_numbers import largest_losses
 from ..statistics import wilson
 from .case import Case
-from .numbers import Key, Nets, Stored, Unit, same
+from .numbers import Key, Nets, Stored, Unit, near, same
 
 EXAMPLES = 50
 
@@ -41,6 +43,9 @@ def units(case: Case) -> Iterator[Unit]:
     rows = torch.tensor(case.picked("examples", int(attrs["n_examples"]), EXAMPLES))
     chosen = case.examples
     some = Examples(chosen.images[rows], chosen.labels[rows], chosen.indices[rows])
+    if "example_loss" in arrays:
+        yield from _losses(case, suite, rows, some)
+        return
     for number, title in enumerate(titles):
         for place, name in enumerate(names):
             stored = {
@@ -64,14 +69,48 @@ def _verdicts(case: Case, nets: Nets, number: int, suite: Suite, place: int, som
     first = 0 if suite.cascade else place
     part = Suite(suite.names[first : place + 1], suite.attacks[first : place + 1], suite.cascade)
     verdicts = Verdicts(part, len(some))
-    for _ in verdicts.examine(Examinee(net, some, seed=int(case.attrs["seed"]), batch_size=case.batch_size)):
+    for _ in verdicts.examine(_examinee(case, net, some)):
         pass
     right: np.ndarray = verdicts.correct[-1]
     return right
 
 
+def _examinee(case: Case, net: nn.Module, some: Examples) -> Examinee:
+    return Examinee(net, some, seed=int(case.attrs["seed"]), batch_size=case.batch_size, loss=case.loss)
+
+
+def _losses(case: Case, suite: Suite, rows: torch.Tensor, some: Examples) -> Iterator[Unit]:
+    """Yield a unit a net and attack where labels are numbers: the largest loss of each example of the sample."""
+    held = case.arrays["example_loss"]
+    for number, title in enumerate(case.arrays["checkpoints"].tolist()):
+        for place, (name, attack) in enumerate(zip(suite.names, suite.attacks, strict=True)):
+            if attack is not None and not isinstance(attack, PGD):
+                raise ResultError(f"{case.path} tells losses under {name}, which climbs none; it is damaged or forged")
+            stored = {
+                (f"losses of {title}", f"{name}, example {index}"): near(held[number, place, row])
+                for row, index in zip(rows.tolist(), some.indices.tolist(), strict=True)
+            }
+
+            def measure(
+                nets: Nets, number: int = number, attack: PGD | None = attack, stored: Any = stored
+            ) -> dict[Key, float]:
+                join = str(case.attrs["ensemble"])
+                net = nets[number] if join == "none" else Ensemble(nets, join=join)
+                found = largest_losses(_examinee(case, net, some), attack, torch.arange(len(some)))
+                return dict(zip(stored, found.tolist(), strict=True))
+
+            yield Unit(f"{title}, {name}", stored, measure)
+
+
 def _within(case: Case) -> Iterator[tuple[Key, Stored]]:
     arrays = case.arrays
+    if "example_loss" in arrays:
+        for number, title in enumerate(arrays["checkpoints"].tolist()):
+            for place, name in enumerate(arrays["attacks"].tolist()):
+                for kind in ("loss", "loss_se"):
+                    yield (f"{kind} from its examples'", f"{title}, {name}"), same(arrays[kind][number, place])
+            yield ("worst_loss from its examples'", title), same(arrays["worst_loss"][number])
+        return
     for number, title in enumerate(arrays["checkpoints"].tolist()):
         for place, name in enumerate(arrays["attacks"].tolist()):
             for kind in ("error_rate", "error_low", "error_high"):
@@ -81,6 +120,8 @@ def _within(case: Case) -> Iterator[tuple[Key, Stored]]:
 
 def _among(case: Case) -> dict[Key, float]:
     arrays = case.arrays
+    if "example_loss" in arrays:
+        return _among_losses(case)
     correct = arrays["correct"]
     n = correct.shape[2]
     found: dict[Key, float] = {}
@@ -92,4 +133,19 @@ def _among(case: Case) -> dict[Key, float]:
                 found[f"{kind} from its verdicts", f"{title}, {name}"] = value
         # An example that is wrong unattacked is wrong under every attack.
         found["worst_case from its verdicts", title] = 1 - float(correct[number].all(0).mean())
+    return found
+
+
+def _among_losses(case: Case) -> dict[Key, float]:
+    arrays, losses = case.arrays, case.arrays["example_loss"]
+    n = losses.shape[2]
+    found: dict[Key, float] = {}
+    for number, title in enumerate(arrays["checkpoints"].tolist()):
+        for place, name in enumerate(arrays["attacks"].tolist()):
+            row = losses[number, place]
+            found["loss from its examples'", f"{title}, {name}"] = float(row.mean())
+            error = float(row.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+            found["loss_se from its examples'", f"{title}, {name}"] = error
+        # No attack's loss is below the clean one.
+        found["worst_loss from its examples'", title] = float(losses[number].max(0).mean())
     return found

@@ -16,9 +16,9 @@ from landscape.analyses.traces import MEASURED, measure_row
 from ..checkpoint import Checkpoint, read_checkpoint
 from ..errors import CheckpointError, ResultError
 from ..params import ParameterSpace
+from ..training.holdout import without
 from ..training.recipe import Recipe
 from ..training.recorder import Recorder
-from ..training.session import without
 from ..training.trainer import Trainer
 from .case import Case
 from .numbers import Key, Nets, Stored, Unit, near, share
@@ -116,8 +116,10 @@ def _replay(
         shift = space.point(nets[0]) - space.point(last)
         _write(net, space, w + shift)
         distance = float((space.point(net).double() - space.point(start).double()).norm())
-        recorder = Recorder(net, steps_per_epoch=int(case.attrs["steps_per_epoch"]), halves_every=1 << 40)
-        trainer = Trainer(net, data, recipe, device=case.origin.given.device, recorder=recorder)
+        recorder = Recorder(
+            net, steps_per_epoch=int(case.attrs["steps_per_epoch"]), halves_every=1 << 40, loss=case.loss
+        )
+        trainer = Trainer(net, data, recipe, device=case.origin.given.device, recorder=recorder, loss=case.loss)
         trainer.epoch = epoch
         with contextlib.suppress(_Stopped):
             trainer.run(progress=_stop)

@@ -91,6 +91,10 @@ class Choice:
             words, unit = f"error, {quantity}", "1"
         elif quantity not in known:
             raise UsageError(f"{kind} results have no quantity {quantity!r}; {nearest(quantity, known)}")
+        if kind == "evaluate" and any("example_loss" in result.arrays for result in results):
+            if not all("example_loss" in result.arrays for result in results):
+                raise UsageError("some files tell errors and others, of labels that are numbers, losses; compare apart")
+            words, unit = words.replace("error", "loss"), "nats"
         if kind == "surface" and rises:
             words += f" at radius {at:g}" if at is not None else " over the range"
         elif steps:
@@ -175,8 +179,13 @@ def measure(path: Path, result: Result, eps: float, choice: Choice, row: int) ->
 
 
 def _of_evaluation(result: Result, choice: Choice, row: int) -> Measured:
-    correct = result.arrays["correct"][row].astype(bool)
     names = [str(name) for name in result.arrays["attacks"]]
+    if "example_loss" in result.arrays:  # labels are numbers, and what is compared is the loss
+        losses = result.arrays["example_loss"][row]
+        found = losses.max(axis=0) if choice.quantity == "worst_case" else losses[names.index(choice.quantity)]
+        n = len(found)
+        return float(found.mean()), found, float(found.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    correct = result.arrays["correct"][row].astype(bool)
     wrong = ~(correct.all(axis=0) if choice.quantity == "worst_case" else correct[names.index(choice.quantity)])
     return float(wrong.mean()), wrong.astype(float), math.nan
 

@@ -24,13 +24,13 @@ from .store import read_result
 _SETTINGS = (
     "data_sha256", "split", "n_examples", "seed", "model", "n_parameters", "norm", "batchnorm", "params",
     "weight_decay", "which", "units", "direction_names", "preset", "cascade", "ensemble", "curve", "interior_points",
-    "along", "positions",
+    "along", "positions", "loss_function",
 )  # fmt: skip
 _OF_ATTACKS = ("attack", "adversary")  # told for eps > 0 alone: nothing attacks the clean loss
 # What a seed leaves alone in a recipe, and what is said where groups differ in it.
 _RECIPE = (
     "eps_schedule", "epochs", "epoch", "optimizer", "lr", "lr_schedule", "batch_size", "weight_decay", "momentum",
-    "attack",
+    "attack", "loss",
 )  # fmt: skip
 
 _FEW = "a comparison needs two files or more, a few training seeds for each group; name them all"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ..attacks import PGD
 from ..borrow import evaluating, full_precision
 from ..data import ImageData, as_data, select, to_unit
-from ..losses import are_scores, cross_entropy
+from ..losses import Loss, are_scores, cross_entropy, per_example
 from ..objective import Objective
 from ..streams import example_streams
 
@@ -23,10 +24,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A net's losses (n,) in nats, predicted classes (n,) and the labels (n,) of n examples, on the CPU."""
+    """A net's losses (n,) in nats, predicted classes (n,) and the labels (n,) of n examples, on the CPU.
+
+    `predictions` is None where the labels are numbers, or the outputs no scores of classes.
+    """
 
     losses: Tensor
-    predictions: Tensor
+    predictions: Tensor | None
     labels: Tensor
 
     @property
@@ -36,7 +40,9 @@ class Outcome:
 
     @property
     def error(self) -> float:
-        """Fraction of examples that are predicted wrongly."""
+        """Fraction of examples that are predicted wrongly; NaN where there are no predictions."""
+        if self.predictions is None:
+            return math.nan
         return (self.predictions != self.labels).double().mean().item()
 
 
@@ -49,9 +55,10 @@ def judge(
     seed: int = 0,
     batch_size: int = 500,
     device: str | torch.device = "cpu",
+    loss: Loss = cross_entropy,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Return what a net makes of n examples (None: all), clean or under an attack, in eval mode.
+    """Return what a net makes of n examples (None: all), clean or under an attack on their `loss`, in eval mode.
 
     The examples are the seeded subset that every command takes; each random start follows from (seed, index, restart)
     alone, so the batch size changes memory and speed only. The net, already on `device`, is returned as it was.
@@ -59,6 +66,7 @@ def judge(
     examples = select(data, "all" if n is None else n, seed=seed)
     dtype = next(model.parameters()).dtype
     losses, predictions = [], []
+    counts = True
     stage = "clean" if attack is None else "attacked"
     with evaluating(model), full_precision():
         for start in range(0, len(examples.labels), batch_size):
@@ -66,14 +74,16 @@ def judge(
             x = to_unit(examples.images[part].to(device), device=device, dtype=dtype)
             y = examples.labels[part].to(device)
             if attack is not None:
-                x = attack(model, x, y, noise=partial(_starts, seed, examples.indices[part].numpy()))
+                x = attack(model, x, y, noise=partial(_starts, seed, examples.indices[part].numpy()), loss=loss)
             with torch.no_grad():
                 logits = model(x)
-            losses.append(cross_entropy(logits, y))
-            predictions.append(logits.argmax(1))
+                losses.append(per_example(loss, logits, y))
+            counts = counts and are_scores(logits, y)
+            if counts:
+                predictions.append(logits.argmax(1))
             if progress is not None:
                 progress(f"{data.split} error, {stage}", start + len(y), len(examples.labels))
-    return Outcome(torch.cat(losses).cpu(), torch.cat(predictions).cpu(), examples.labels)
+    return Outcome(torch.cat(losses).cpu(), torch.cat(predictions).cpu() if counts else None, examples.labels)
 
 
 def evaluate_error(
@@ -84,17 +94,19 @@ def evaluate_error(
     return outcome.loss, outcome.error
 
 
-def collapsed(outcome: Outcome, *, tolerance: float = 3e-3) -> bool:
+def collapsed(outcome: Outcome, *, loss: Loss = cross_entropy, tolerance: float = 3e-3) -> bool:
     """Tell whether a net has become a constant classifier: it predicts one class, or its loss is the prior's entropy.
 
-    The entropy (nats) is that of the labels at hand; `tolerance` is the distance from it that still counts. Judge clean
-    examples: an attack can bring the loss of a net that has learnt to any value. Labels of a single class tell nothing.
+    The entropy (nats) is that of the labels at hand; `tolerance` is the distance from it that still counts, for the
+    cross-entropy alone. Judge clean examples: an attack can bring the loss of a net that has learnt to any value.
+    Labels of a single class tell nothing.
     """
-    if len(outcome.labels.unique()) < 2:
+    if outcome.predictions is None or len(outcome.labels.unique()) < 2:
         return False
     shares = torch.bincount(outcome.labels).double() / len(outcome.labels)
     entropy = -torch.special.xlogy(shares, shares).sum().item()
-    return len(outcome.predictions.unique()) == 1 or abs(outcome.loss - entropy) <= tolerance
+    near = loss is cross_entropy and abs(outcome.loss - entropy) <= tolerance
+    return near or len(outcome.predictions.unique()) == 1
 
 
 def constant_on(objective: Objective) -> bool | None:

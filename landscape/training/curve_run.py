@@ -85,7 +85,7 @@ def train_curve(
     traced = files is not None and files.traces is not None
     recorder = tracing.recorder(net, data, recipe, steps_per_epoch=per_epoch, loss=loss) if traced else None
     trainer = Trainer(net, data, recipe, device=place, recorder=recorder, loss=loss)
-    guard = Guard(recipe, data, 0, judges=loss is cross_entropy)
+    guard = Guard(recipe, data, 0, loss=loss)
     keeper = None if files is None else _Keeper(files, trainer, guard, tracing, data)
     if keeper is not None:
         keeper.begin()

@@ -15,6 +15,7 @@ from ..curvature import HessianOperator, top_eigenpairs
 from ..data import ImageData, select
 from ..distributed import ALONE, Group
 from ..errors import LandscapeError
+from ..losses import Loss, cross_entropy
 from ..objective import Objective
 from ..streams import stream_key
 from .forward import Forward, restored
@@ -53,7 +54,9 @@ class Extras:
         *,
         every: int,
         group: Group = ALONE,
+        loss: Loss = cross_entropy,
     ) -> None:
+        self.loss = loss
         self.which, self.every = tuple(which), every
         self._model, self._recipe, self._group = model, recipe, group
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -118,7 +121,7 @@ class Extras:
 
     def _cosine(self, forward: Forward, clean: Tensor, labels: Tensor, count: int) -> Mapping[str, float]:
         with restored(self._model, forward.device):
-            loss = mean_share(forward(clean), labels, count)
+            loss = mean_share(forward(clean), labels, count, self.loss)
             found = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
         gradients = [gradient.clone() for gradient in found]
         loss = loss.detach()
@@ -137,6 +140,7 @@ class Extras:
             examples.images,
             examples.labels,
             attack=recipe.attack_at(eps) if eps > 0 else None,
+            loss=self.loss,
             seed=recipe.seed,
             indices=examples.indices,
         )

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..attacks import PGD, make_ball
 from ..data import ImageData
+from ..losses import Loss, cross_entropy
 from .accuracy import Progress, judge
 from .recipe import Recipe
 
@@ -56,11 +57,13 @@ class Guard:
     every: int
     events: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[int, tuple[float, ...]] = field(default_factory=dict)  # by their steps: one that is repeated is one
-    judges: bool = True  # the loss is the cross-entropy of classes, and its size says something
+    loss: Loss = cross_entropy  # of any other one the size says nothing
     _since: dict[str, list[int]] = field(default_factory=dict)  # epochs in a row at which a thing was seen
 
     def __post_init__(self) -> None:
-        if not self.judges:
+        if self.data.labels.is_floating_point():
+            self.every = 0  # nothing is right or wrong
+        if self.loss is not cross_entropy:
             self.entropy = 0.0
             return
         counts = torch.bincount(self.data.labels, minlength=self.data.classes)
@@ -74,6 +77,8 @@ class Guard:
 
     def check_labels(self, labels: torch.Tensor, classes: int) -> None:
         """Note the classes that have no example to learn from."""
+        if labels.is_floating_point():
+            return
         missing = (torch.bincount(labels, minlength=classes) == 0).nonzero().flatten().tolist()
         if missing:
             shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
@@ -124,7 +129,16 @@ class Guard:
         n = min(PROBE_EXAMPLES, len(self.data))
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             clean, weak, robust = (
-                judge(model, self.data, attack, n=n, seed=self.recipe.seed, device=device, progress=progress)
+                judge(
+                    model,
+                    self.data,
+                    attack,
+                    n=n,
+                    seed=self.recipe.seed,
+                    device=device,
+                    loss=self.loss,
+                    progress=progress,
+                )
                 for attack in (None, self.recipe.attack_at(eps), strong)
             )
         self.rows[step] = (step, eps, clean.loss, clean.error, weak.error, robust.error)

@@ -10,6 +10,7 @@ import torch
 from ..data import ImageData, load_data
 from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
+from ..losses import cross_entropy, read_loss
 from .accuracy import Progress
 from .final import final_errors
 from .outputs import Outputs
@@ -31,6 +32,7 @@ def run(
     save_epochs: Iterable[int] = (),
     keep_best: bool = False,
     tracing: Tracing | None = TRACING,
+    loss: str | None = None,
     data_dir: str | Path | None = None,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
@@ -46,7 +48,7 @@ def run(
     Initial weights are kept as NAME-epoch0.pt, those after each of `save_epochs` and of the recipe's periods as
     NAME-epochN.pt, an average (`recipe.ema`) as NAME-ema.pt; with `keep_best` NAME-best.pt is the epoch of the lowest
     robust error on the examples that the recipe holds out of training. NAME.traces.h5 tells what each mini-batch was
-    like (`tracing` None: no such file).
+    like (`tracing` None: no such file). `loss` is a SPEC (None: the cross-entropy); the `training` entry records it.
 
     Every `save_every` seconds, at the ends of epochs and when it is interrupted, the run is saved whole as
     NAME.resume.pt, and the same call goes on from there: what it writes in the end is what an uninterrupted run writes,
@@ -83,9 +85,12 @@ def run(
         outputs.check(overwrite=overwrite or resuming)
         return resuming
 
+    measured = read_loss(loss)
+    targets = measured is not cross_entropy
+
     def load() -> tuple[ImageData, ImageData | None]:
-        train = load_data(data, split="train", data_dir=data_dir, progress=progress)
-        return train, _load_test(data, data_dir, progress)
+        train = load_data(data, split="train", data_dir=data_dir, progress=progress, targets=targets)
+        return train, _load_test(data, data_dir, progress, targets)
 
     resuming = group.from_first(look)
     train_data, test_data = group.in_turn(load)
@@ -103,6 +108,8 @@ def run(
             command=command,
             progress=progress,
             group=group,
+            loss=measured,
+            loss_spec=loss if targets else None,
         )
     )
     if resuming:
@@ -110,8 +117,8 @@ def run(
     return session.run()
 
 
-def _load_test(data: str, data_dir: str | Path | None, progress: Progress | None) -> ImageData | None:
+def _load_test(data: str, data_dir: str | Path | None, progress: Progress | None, targets: bool) -> ImageData | None:
     try:
-        return load_data(data, split="test", data_dir=data_dir, progress=progress)
+        return load_data(data, split="test", data_dir=data_dir, progress=progress, targets=targets)
     except UsageError:  # a user's own data may have no test split; the training split was read, so the spec is good
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +19,14 @@ from ..data import ImageData
 from ..distributed import ALONE, Group, Lost
 from ..errors import LandscapeError, UsageError
 from ..files import sha256_of
+from ..losses import Loss, cross_entropy
 from ..models import build_model
-from ..streams import stream
 from .accuracy import Progress, judge
 from .batches import batch_bounds
 from .ema import Average
 from .final import final_errors
 from .guard import Guard
+from .holdout import without
 from .outputs import Outputs
 from .recipe import Recipe
 from .resume import check_settings, read_state, restoring, write_state
@@ -64,8 +66,12 @@ class Session:
         command: str,
         progress: Progress | None,
         group: Group = ALONE,
+        loss: Loss = cross_entropy,
+        loss_spec: str | None = None,
     ) -> None:
-        self._group = group
+        self._group, self._loss = group, loss
+        # The cross-entropy is not told: a run without --loss keeps its bytes.
+        self._loss_told = {} if loss_spec is None else {"loss": loss_spec}
         self._began = self._written = time.monotonic()
         self._save_every, self._cost = save_every, 0.0
         self._recipe, self._outputs, self._progress = recipe, outputs, progress
@@ -81,17 +87,23 @@ class Session:
         )
         check_trainable(self._net, learnt, recipe, processes=group.world)
         check_outputs(
-            self._net, train_data.images, classes=train_data.classes, name=self._model_spec, data=train_data.spec
+            self._net,
+            train_data.images,
+            classes=train_data.classes,
+            loss=loss,
+            labels=train_data.labels,
+            name=self._model_spec,
+            data=train_data.spec,
         )
         self._tests: TestRows | None = None
         if settings.test_every > 0:
             if test_data is None:
                 raise UsageError(f"{train_data.spec} has no test split; leave --test-every out")
-            self._tests = TestRows(test_data, recipe, min(settings.test_examples, len(test_data)))
+            self._tests = TestRows(test_data, recipe, min(settings.test_examples, len(test_data)), loss)
         self._tracing, self._learnt, self._held = settings, learnt, held
         self._net.to(device)
         steps_per_epoch = len(batch_bounds(len(learnt), recipe.batch_size))
-        self._guard = Guard(recipe, held if len(held) else learnt, settings.probe_every or 0)
+        self._guard = Guard(recipe, held if len(held) else learnt, settings.probe_every or 0, loss=loss)
         self._guard.check_labels(learnt.labels, learnt.classes)
         self._trainer = Trainer(
             self._net,
@@ -100,9 +112,10 @@ class Session:
             device=device,
             recorder=None
             if tracing is None
-            else settings.recorder(self._net, learnt, recipe, steps_per_epoch=steps_per_epoch, group=group),
+            else settings.recorder(self._net, learnt, recipe, steps_per_epoch=steps_per_epoch, group=group, loss=loss),
             average=None if recipe.ema is None else Average(self._net, recipe.ema),
             group=group,
+            loss=loss,
         )
         self._trace_file: TraceFile | None = None
         if outputs.traces is not None:
@@ -120,9 +133,11 @@ class Session:
                 guard=self._guard,
                 n_examples=len(learnt),
             )
-            self._trace_file = TraceFile(outputs.traces, attrs)
+            told = {} if loss_spec is None else {"loss_function": loss_spec}
+            self._trace_file = TraceFile(outputs.traces, {**attrs, **told})
         self._settings = {
             **recipe.to_dict(),
+            **self._loss_told,
             "model": self._model_spec,
             "data": train_data.spec,
             "data_sha256": train_data.sha256,
@@ -204,13 +219,20 @@ class Session:
             self._test_data,
             self._recipe,
             device=self._trainer.device,
+            loss=self._loss,
             progress=self._progress,
         )
 
     def _training(self, record: dict[str, Any] | None = None, final: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the `training` entry of a checkpoint; `record` is of an epoch that ends just now."""
         history = [*self._trainer.history, *([] if record is None else [record])]
-        entry = {**self._recipe.to_dict(), "epoch": len(history), "history": history, "final": final or {}}
+        entry = {
+            **self._recipe.to_dict(),
+            **self._loss_told,
+            "epoch": len(history),
+            "history": history,
+            "final": final or {},
+        }
         told = {"overrides": self._overrides, "guard": self._guard.standing(), "best": self._best}
         return {**entry, **{name: value for name, value in told.items() if value}}
 
@@ -247,13 +269,19 @@ class Session:
             self._save(self._outputs.epochs[record["epoch"]], record)
 
     def _choose(self, record: dict[str, Any]) -> None:
-        """Keep the net of this epoch where its robust error on the held-out examples is the lowest so far."""
+        """Keep the net of this epoch where its robust error on the held-out examples is the lowest so far.
+
+        Where nothing is right or wrong it is the robust loss.
+        """
         attack = PGD(make_ball(self._recipe.norm, self._recipe.eps)) if self._recipe.eps > 0 else None
         device, seed = self._trainer.device, self._recipe.seed
-        found = judge(self._net, self._held, attack, seed=seed, device=device, progress=self._progress)
-        if self._best is None or found.error < self._best["holdout_robust_error"]:
+        found = judge(self._net, self._held, attack, seed=seed, device=device, loss=self._loss, progress=self._progress)
+        name, value = "error", found.error
+        if math.isnan(value):
+            name, value = "loss", found.loss
+        if self._best is None or value < self._best[f"holdout_robust_{name}"]:
             assert self._outputs.best is not None
-            before, self._best = self._best, {"epoch": record["epoch"], "holdout_robust_error": found.error}
+            before, self._best = self._best, {"epoch": record["epoch"], f"holdout_robust_{name}": value}
             try:
                 self._save(self._outputs.best, record, overwrite=self._overwrite or before is not None)
             except BaseException:
@@ -320,16 +348,3 @@ class Session:
             for path in (outputs.epochs[0], outputs.traces, outputs.resume):
                 if path is not None:
                     path.unlink(missing_ok=True)
-
-
-def without(data: ImageData, n: int, *, seed: int) -> tuple[ImageData, ImageData]:
-    """Return a training split without n of its examples, drawn at random, and those n."""
-    if n >= len(data):
-        raise UsageError(
-            f"holdout = {n} leaves nothing to learn from {len(data)} examples; give --holdout {len(data) // 10}"
-        )
-    order = torch.from_numpy(stream(seed, "holdout").permutation(len(data)))
-    held, kept = order[:n].sort().values, order[n:].sort().values
-    if n == 0:
-        return data, replace(data, images=data.images[:0], labels=data.labels[:0])
-    return tuple(replace(data, images=data.images[rows], labels=data.labels[rows]) for rows in (kept, held))  # type: ignore[return-value]

@@ -91,7 +91,7 @@ class Tracing:
         assert self.halves is not None
         extras = None
         if self.extras:
-            extras = Extras(model, data, recipe, self.extras, every=self.extras_every, group=group)
+            extras = Extras(model, data, recipe, self.extras, every=self.extras_every, group=group, loss=loss)
         return Recorder(
             model, steps_per_epoch=steps_per_epoch, every=self.every, halves_every=self.halves, extras=extras, loss=loss
         )
@@ -104,6 +104,7 @@ class TestRows:
     data: ImageData
     recipe: Recipe
     examples: int
+    loss: Loss = cross_entropy
     rows: dict[int, tuple[float, ...]] = field(default_factory=dict)  # by their steps: one that is repeated is one
 
     __test__ = False  # pytest takes a class of this name for tests
@@ -121,6 +122,7 @@ class TestRows:
                     n=self.examples,
                     seed=self.recipe.seed,
                     device=device,
+                    loss=self.loss,
                     progress=progress,
                 )
                 outcomes[radius] = (outcome.loss, outcome.error)

@@ -19,7 +19,7 @@ from ..borrow import full_precision, in_mode
 from ..data import ImageData, as_data, random_crop_flip, to_unit
 from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
-from ..losses import Loss, are_scores, cross_entropy
+from ..losses import Loss, are_scores, cross_entropy, read_loss
 from ..streams import example_streams, stream
 from ..units import format_eps
 from .batches import batch_bounds, epoch_order
@@ -54,6 +54,7 @@ def train(
     recipe: Recipe | None = None,
     *,
     device: str | torch.device | None = None,
+    loss: Loss | str = cross_entropy,
     progress: Progress | None = None,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
@@ -61,20 +62,23 @@ def train(
     """Train a net in place and return its history: per epoch its number (from 1), eps, lr, adversarial loss and error.
 
     `data` is (images, labels), a Dataset, a DataLoader (its examples: the batches are the recipe's) or ImageData. The
-    settings are a Recipe, or its fields by name: `train(net, data, eps=0.1, epochs=2)`.
+    settings are a Recipe, or its fields by name: `train(net, data, eps=0.1, epochs=2)`. `loss` is a SPEC, or takes
+    outputs (N, ...) and labels, which may then be numbers, and returns a value for each example; the attack climbs it.
 
     Loss (nats) and error (fraction) are means over the epoch's examples as they were met, attacked and in train mode;
     eps and lr are those of the epoch's last batch. `on_epoch` gets each record as it is made, with the net as it then
     is. The net moves to `device` (left out: it stays where it is), and is left there in the mode it came in. Every
-    random choice follows from the recipe's seed; the global generators are left as they were. Raises LandscapeError
-    when the loss is no longer finite, UsageError for what `check_trainable` refuses, DataError for data that are no
-    images.
+    random choice follows from the recipe's seed; the global generators are left as they were. Errors are NaN where the
+    labels are numbers. Raises LandscapeError when the loss is no longer finite, UsageError for what `check_trainable`
+    refuses, DataError for data that are no images.
     """
     recipe = as_recipe(recipe, settings)
-    data = as_data(data)
+    loss = read_loss(loss) if isinstance(loss, str) else loss
+    data = as_data(data, targets=loss is not cross_entropy)
     check_trainable(model, data, recipe)
     recipe = recipe.resolved(data.spec)
-    trainer = Trainer(model, data, recipe, device=next(model.parameters()).device if device is None else device)
+    place = next(model.parameters()).device if device is None else device
+    trainer = Trainer(model, data, recipe, device=place, loss=loss)
     trainer.run(progress=progress, on_epoch=on_epoch)
     return trainer.history
 
@@ -134,6 +138,7 @@ class Trainer:
         self._dtype = next(model.parameters()).dtype
         self._losses = torch.zeros(len(self.bounds), dtype=torch.float64, device=self.device)  # summed over each batch
         self._wrong = torch.zeros(len(self.bounds), dtype=torch.int64, device=self.device)
+        self._counts = not self._labels.is_floating_point()  # until the outputs are no scores of classes
         self._checked = 0
         self._order = np.empty(0, dtype=np.int64)
         self._flips = stream(recipe.seed, "augment/epoch0")
@@ -245,7 +250,8 @@ class Trainer:
         return all(bool(torch.isfinite(value).all()) for value in self.model.parameters())
 
     def _wrong_among(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if not are_scores(outputs, labels):
+        self._counts = are_scores(outputs, labels)
+        if not self._counts:
             return torch.zeros((), dtype=torch.int64, device=self.device)
         return (outputs.argmax(1) != labels).sum()
 
@@ -301,7 +307,8 @@ class Trainer:
             group.sum(sums)
             wrong = sums[1]
         if recorder is not None:
-            recorder.record(step, loss=loss, wrong=wrong, count=count, eps=eps, lr=lr, half=half)
+            told = wrong if self._counts else torch.full_like(loss, math.nan)
+            recorder.record(step, loss=loss, wrong=told, count=count, eps=eps, lr=lr, half=half)
             if (extras := recorder.extras_of(step)) is not None:
                 extras.record(step, self._forward, clean, y, count=count, eps=eps)
         self.optimizer.step()
@@ -318,9 +325,10 @@ class Trainer:
         n = len(self._labels)
         eps, lr = self.recipe.at(self.epoch + (len(self.bounds) - 1) / len(self.bounds))
         loss, error = self._losses.sum().item() / n, self._wrong.sum().item() / n
-        error = math.nan if self._labels.is_floating_point() else error
+        error = error if self._counts else math.nan
         told, done, epochs = format_eps(eps), self.epoch + 1, self.recipe.epochs
-        logger.info("epoch %d/%d: eps %s, loss %.4g, error %.2f %%", done, epochs, told, loss, 100 * error)
+        known = f", error {100 * error:.2f} %" if self._counts else ""
+        logger.info("epoch %d/%d: eps %s, loss %.4g%s", done, epochs, told, loss, known)
         return {"epoch": done, "eps": eps, "lr": lr, "loss": loss, "error": error}
 
 

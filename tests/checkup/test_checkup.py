@@ -16,6 +16,7 @@ from landscape.attacks import PGD, LinfBall
 from landscape.checkup import CHECKS, costs, inputs, robustness, state
 from landscape.checkup.patient import LOOK, OK, STOP, Finding, Patient
 from landscape.data import ImageData, select
+from landscape.losses import squared_error
 from tests.problems import assert_untouched, state_of
 
 LEVELS = torch.tensor([0.2, 0.5, 0.8])  # of brightness: a class each
@@ -225,4 +226,35 @@ def test_in_python_it_gives_the_findings_and_stops_at_a_net_that_is_none() -> No
     found = landscape.doctor(Brightness().eval(), data, eps=0.02)
     assert [finding.verdict for finding in found] == [OK] * len(CHECKS)
     broken = landscape.doctor(copy.deepcopy(Before(Brightness(), last=nn.Softmax(1))).eval(), data)
-    assert len(broken) == 3 and broken[0].verdict == STOP
+    assert [finding.verdict for finding in broken] == [OK, STOP, OK]
+
+
+def test_what_cannot_be_measured_is_a_finding_and_not_refused() -> None:
+    data = images()
+    with torch.random.fork_rng():
+        random = landscape.doctor(Before(Brightness(), lambda x: F.dropout(x, 0.5, training=True)).eval(), data)
+    assert [finding.check for finding in random if finding.verdict == STOP] == ["determinism"]
+    several = landscape.doctor(Before(Brightness(), last=lambda x: (x, x)).eval(), data)
+    assert len(several) == 1 and "gives a tuple for one image" in several[0].found
+    assert "returns its scores alone" in several[0].advice
+    lazy = landscape.doctor(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), data)
+    assert lazy[0].verdict == STOP and "call the net once" in lazy[0].advice
+    narrow = landscape.doctor(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), data)
+    assert narrow[0].verdict == STOP and "labels of 3 classes" in narrow[0].found
+
+
+def test_a_net_of_numbers_is_examined_by_its_loss() -> None:
+    data = images()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
+    with torch.no_grad():
+        net[1].weight.fill_(1 / 4)  # type: ignore[operator]
+    targets = net(data.images).detach()[:, 0] + 1
+    found = landscape.doctor(net.eval(), (data.images, targets), eps=0.02, loss=squared_error)
+    assert [finding.verdict for finding in found] == [OK] * len(CHECKS), found
+    assert "1 numbers" in found[1].found and "under a stronger one" in found[8].found
+    weak = PGD(LinfBall(0.16), steps=1, step=0.001, start="zero")
+    judged = landscape.doctor(net.eval(), (data.images, targets), eps=0.16, attack=weak, loss=squared_error)
+    assert judged[8].verdict == LOOK and "give --attack pgd:steps=50" in judged[8].advice
+    outside = Before(net, Undo(0.1307, 0.3081))
+    seen = landscape.doctor(outside.eval(), (data.images, targets), loss=squared_error)
+    assert seen[4].verdict == STOP and "(MNIST's)" in seen[4].found

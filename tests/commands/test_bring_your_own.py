@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from landscape.checkpoint import read_checkpoint
 from landscape.data import load_data
 from landscape.results import Result, read_result
 from tests import foreign_nets
@@ -115,17 +117,48 @@ def test_a_regression_with_a_loss_of_ones_own(regression: tuple[str, ...]) -> No
     )
     np.testing.assert_allclose(flat.arrays["centre_loss"], [clean, curved.attrs["loss"]], rtol=1e-5)
     assert curved.attrs["loss"] > clean
-    way = result_of("connect", one, "regressor2.pth", *regression, "--epochs", "20", "--lr", "0.05", out="c.h5")
+    way = result_of(
+        "connect", one, "regressor2.pth", *regression, "--epochs", "20", "--lr", "0.05", "--points", "11", out="c.h5"
+    )
     # The curve learns the loss that was asked for: its middle is no worse than the line's.
-    assert way.arrays["loss"][0, 25] < way.arrays["line_loss"][0, 25]
+    assert way.arrays["loss"][0, 5] < way.arrays["line_loss"][0, 5]
     done = landscape("plot", "s.h5"), landscape("plot", "c.h5"), landscape("plot", "h.h5"), landscape("info", "s.h5")
     assert [one.code for one in done] == [0, 0, 0, 0], done
     assert "type --loss nets.py:absolute" in landscape("recheck", "h.h5", *regression[:4]).err
-    for path in ("h.h5", "s.h5"):
-        rechecked = landscape("recheck", path, *regression[:6], "--sample", "1")
-        assert rechecked.code == 0, rechecked
     traced = result_of("traces", one, "regressor2.pth", *regression, out="t.h5")
     assert traced.arrays["loss"][0] == pytest.approx(curved.attrs["loss"], rel=1e-5)
+    turned = result_of("scattering", one, *regression, "--radii", "0.1", "--per-example", "1", out="r.h5")
+    assert turned.attrs["centre_loss"] == pytest.approx(curved.attrs["loss"], rel=1e-5)
+    judged = result_of("evaluate", one, *regression, "--split", "train", "--attacks", "clean,pgd10", out="e.h5")
+    np.testing.assert_allclose(judged.arrays["loss"][0], [clean, curved.attrs["loss"]], rtol=1e-5)
+    told = landscape("plot", "e.h5").code, landscape("info", "e.h5").code
+    assert told == (0, 0)
+    rechecked = landscape("recheck", *(f"{name}.h5" for name in "hscter"), *regression[:6], "--sample", "1")
+    assert rechecked.code == 0 and rechecked.out.count("PASS: ") == 6, rechecked
+
+
+def test_a_regression_is_trained_and_its_loss_is_known_from_then_on() -> None:
+    brought = ("--model", "nets.py:regressor", "--data", "nets.py:angles")
+    how = ("--eps", "0.02", "--epochs", "2", "--batch-size", "8", "--attack", "pgd:steps=2,rel_step=0.5")
+    more = ("--test-every", "3", "--holdout", "4", "--keep-best", "--trace", "cosine,lambda1")
+    done = landscape("train", *brought, "--loss", "nets.py:absolute", *how, *more, "--out", "own.pt")
+    assert done.code == 0, done
+    assert done.out.rstrip().endswith("--loss nets.py:absolute") and "loss of own.pt" in done.out
+    rows = read_result("own.traces.h5")
+    assert np.isnan(rows.arrays["error_rate"]).all() and np.isfinite(rows.arrays["loss"]).all()
+    assert np.isnan(rows.arrays["test/clean_error_rate"]).all()
+    asked = landscape("hessian", "own.pt", *brought)
+    assert asked.code == 2 and "type --loss nets.py:absolute, or --loss cross_entropy" in asked.err
+    assert landscape("recheck", "own.traces.h5", *brought, "--loss", "nets.py:absolute").code == 0
+    examined = landscape("doctor", "own.pt", *brought, "--loss", "nets.py:absolute")
+    assert examined.code == 0 and "robust test loss" in examined.out and examined.out.count("claimed") == 4
+    # A loss of ours goes by its name, and is taken from the checkpoint.
+    assert landscape("train", *brought, "--loss", "squared_error", *how, "--out", "named.pt").code == 0
+    found = result_of("evaluate", "named.pt", *brought, "--attacks", "clean", out="e.h5")
+    final = read_checkpoint("named.pt").training["final"]
+    assert found.arrays["loss"][0, 0] == pytest.approx(final["clean_test_loss"], rel=1e-6)
+    assert math.isnan(final["clean_test_error"]) and not final["collapsed"]
+    assert landscape("recheck", "e.h5", *brought).code == 0
 
 
 def test_another_loss_is_another_result(regression: tuple[str, ...]) -> None:
