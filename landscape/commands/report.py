@@ -31,7 +31,7 @@ def command(
     files are kept.
     """
     from ..files import atomic_path, check_writable
-    from ..report import gather, page
+    from ..report import gather, make_page
 
     path = Path("report.html") if out is None else out
     again = overwrite or (out is None and _ours(path))
@@ -40,7 +40,7 @@ def command(
     check_writable(path)
     with progress(quiet=quiet, verbose=verbose) as report:
         sources, left = gather(results, progress=report)
-        document = page(sources, left, title=title, progress=report)
+        document = make_page(sources, left, title=title, progress=report)
         report("writing", 0, 1)
         with atomic_path(path, overwrite=again) as temporary:
             temporary.write_text(document, encoding="utf-8")

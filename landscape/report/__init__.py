@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .gather import Left, Source, gather
-from .page import page
+from .gathering import Left, Source, gather
+from .page import make_page
 
-__all__ = ["Left", "Source", "gather", "page"]
+__all__ = ["Left", "Source", "gather", "make_page"]

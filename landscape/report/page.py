@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import gzip
 import hashlib
 import importlib.util
@@ -20,7 +21,7 @@ from ..results.describe import describe
 from ..results.kinds import KINDS
 from .blob import Blob
 from .chart import Chart
-from .gather import Left, Source
+from .gathering import Left, Source
 from .planes import CODES, packed_surface, picture
 from .quality import quality
 from .tables import evaluation_tables, left_list, provenance, quality_table
@@ -55,7 +56,7 @@ _PARTS = Path(__file__).parent / "page"
 Progress = Callable[[str, int, int], None]
 
 
-def page(
+def make_page(
     sources: Sequence[Source],
     left: Sequence[Left] = (),
     *,
@@ -93,7 +94,7 @@ def page(
         own = [(k, chart) for k, (of, chart, _) in enumerate(charts) if of == kind]
         body.append(_section(kind, sources, own, "".join(pictures)))
     body.append(_made(sources, left))
-    library = _plotly()
+    library, packed_library = _plotly()
     script = "\n".join((_PARTS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     data = {
         "results": results,
@@ -116,7 +117,7 @@ def page(
             "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "data": script_json(data),
             "arrays": blob.text,
-            "plotly": base64.b64encode(gzip.compress(library.encode(), 9, mtime=0)).decode("ascii"),
+            "plotly": packed_library,
             "script": script,
         },
     )
@@ -161,11 +162,14 @@ def _policy(*scripts: str) -> str:
     )
 
 
-def _plotly() -> str:
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """Return plotly.js, and the same packed into a text."""
     found = importlib.util.find_spec("plotly")
     if found is None or found.origin is None:
         raise LandscapeError("a report needs plotly, which is not installed; type: pip install 'landscape[report]'")
-    return (Path(found.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    library = (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
+    return library.decode(), base64.b64encode(gzip.compress(library, 9, mtime=0)).decode("ascii")
 
 
 def _cautions(source: Source) -> list[str]:

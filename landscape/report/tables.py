@@ -12,7 +12,7 @@ from ..plots.labels import net_name
 from ..results.describe import describe, show
 from ..results.result import Result
 from ..units import format_eps
-from .gather import Left, Source
+from .gathering import Left, Source
 from .quality import COLUMNS, policies, quality
 from .words import text
 

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-from landscape.report import gather, page
+from landscape.report import gather, make_page
 from tests.report.folder import write
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -66,7 +66,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
     folder = write(tmp_path_factory.mktemp("results"))
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(page(*gather([folder])), encoding="utf-8")
+    file.write_text(make_page(*gather([folder])), encoding="utf-8")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         context = browser.new_context(offline=True, viewport={"width": 1000, "height": 700}, color_scheme="light")
