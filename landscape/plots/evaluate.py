@@ -38,7 +38,7 @@ def draw_errors(axes: Axes, result: Result) -> None:
     axes.set_ylim(0, min(100.0, 1.08 * top) or 1.0)
     axes.set_ylabel("error (%)")
     if len(names) > 1 and len(names) <= _MOST_NAMES:
-        axes.legend(loc="upper left")  # over the clean errors, the lowest
+        axes.legend(loc="best")
 
 
 def draw_losses(axes: Axes, result: Result) -> None:

@@ -48,7 +48,7 @@ def draw_curvature(ax: Axes, results: Sequence[Result]) -> None:
     """Draw lambda_1 with its standard error over examples, and the trace with its interval over probes, against eps."""
     colours = style.eps_colours(_trained(result) for result in results)
     told: set[float] = set()
-    for result in results:
+    for result in sorted(results, key=_trained):
         arrays, trained = result.arrays, _trained(result)
         colour = colours[trained]
         name = "λ₁" if len(results) == 1 else f"λ₁, trained at {format_eps(trained)}"

@@ -26,8 +26,8 @@ _OF_ATTACKS = ("attack", "adversary")
 _WORDS = {"data_sha256": "data", "n_examples": "N", "batchnorm": "BatchNorm"}
 
 
-def figure_surface(results: Sequence[Result], *, width: float = style.SINGLE) -> style.PaperFigure:
-    """Return the figure of surfaces, `width` inches wide: all planes, or all lines.
+def figure_surface(results: Sequence[Result], *, width: float | None = None) -> style.PaperFigure:
+    """Return the figure of surfaces, `width` inches wide (None: two columns for three planes or more): planes, or lines.
 
     A plane has a contour panel for each eps, all on common levels, over its slices through the origin; a line its
     slice. Raises UsageError where planes and lines are mixed, ResultError where there is nothing to draw.
@@ -37,7 +37,10 @@ def figure_surface(results: Sequence[Result], *, width: float = style.SINGLE) ->
     lines = [is_line(result) for result in results]
     if len(set(lines)) > 1:
         raise UsageError("a figure shows planes or lines, and these are both; draw each kind by itself")
-    return _figure_lines(results, width) if lines[0] else _figure_planes(results, width)
+    if lines[0]:
+        return _figure_lines(results, width or style.SINGLE)
+    planes = sum(len(result.arrays["eps"]) for result in results)
+    return _figure_planes(results, width or (style.DOUBLE if planes > 2 else style.SINGLE))
 
 
 _LETTERS = 14  # of an axis label to the inch, with room around them
