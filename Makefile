@@ -6,19 +6,34 @@ BIN := .venv/bin
 READY := .venv/.ready
 CODE := landscape analyses figures
 
-.PHONY: demo test lint bench checkpoints reproduce slice
+.PHONY: demo test lint docs dist bench checkpoints reproduce slice
 
 demo: $(READY)
 	$(BIN)/landscape demo
 
 # The files of tests are shared out over the cores; each test runs on one thread.
-test: lint
+test: lint .venv/.docs
 	$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy --no-error-summary $(CODE)
+
+# The site, in site/index.html; its pages that follow from the code are written first, and a warning is an error.
+docs: .venv/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs site
+
+.venv/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# What a release ships: the sdist, and the wheel that is built from it.
+dist: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build
+	rm -rf dist build
+	$(BIN)/python -m build
 
 # The peers are the benchmark's alone: no extra names them, and the constraints keep their torch the one we have.
 bench: $(READY)

@@ -43,6 +43,7 @@ TEST = [
     "playwright>=1.60,<2",  # drives the machine's chromium; it fetches no browser by itself
 ]
 REPRODUCE = ["snakemake>=9.9,<10"]  # the local executor comes with it; snakemake-executor-plugin-slurm is one more
+DOCS = ["sphinx>=9.0,<10", "myst-parser>=5,<6", "furo>=2025.12"]
 DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 
 if VERSION is None:
@@ -73,7 +74,7 @@ setup(
         "landscape.checkpoints": ["**/*.pt", "*.md"],
     },
     install_requires=RUN,
-    extras_require={"test": TEST, "dev": DEV, "report": REPORT, "reproduce": REPRODUCE},
+    extras_require={"test": TEST, "dev": DEV, "docs": DOCS, "report": REPORT, "reproduce": REPRODUCE},
     entry_points={"console_scripts": ["landscape = landscape.cli:main"]},
     zip_safe=False,
 )

@@ -27,7 +27,7 @@ _WORDS = {"data_sha256": "data", "n_examples": "N", "batchnorm": "BatchNorm"}
 
 
 def figure_surface(results: Sequence[Result], *, width: float | None = None) -> style.PaperFigure:
-    """Return the figure of surfaces, `width` inches wide (None: two columns for three planes or more): planes, or lines.
+    """Return the figure of surfaces, planes or lines, `width` inches wide (None: double for three planes or more).
 
     A plane has a contour panel for each eps, all on common levels, over its slices through the origin; a line its
     slice. Raises UsageError where planes and lines are mixed, ResultError where there is nothing to draw.
