@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from landscape.arguments import check_alike, check_model, check_outputs, read_attack, read_integer, read_ladder
 from landscape.attacks import PGD
 from landscape.data import ImageData, as_data, select
+from landscape.distributed import ALONE, Group
 from landscape.errors import UsageError
 from landscape.geometry import Curve, Line, make_curve, on_plane, recalibration, segment
 from landscape.losses import Loss, cross_entropy
@@ -23,7 +24,7 @@ from landscape.objective import Objective
 from landscape.params import ParameterSpace, first_difference
 from landscape.results import Result, provenance
 from landscape.results.barrier import measure_barrier
-from landscape.surfaces import Grid, Index, Keeper, Ladder, scan
+from landscape.surfaces import Count, Grid, Index, Keeper, Ladder, kept_by, scan
 from landscape.surfaces.along import Along, Slopes, policy_along
 from landscape.surfaces.turning import finer, places_along, turn
 from landscape.training.accuracy import collapsed, judge
@@ -67,6 +68,7 @@ def connect(
     provenance_of: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     keeper: Callable[[Grid, np.ndarray, np.ndarray, list[float]], Keeper] | None = None,
+    group: Group = ALONE,
 ) -> Result:
     """Return loss and error along a curve between two nets and along the line, with the barriers that they meet.
 
@@ -78,7 +80,8 @@ def connect(
     `adaptive` adds some where the loss turns by more than `grid_tol` of itself. `batchnorm`: "adv-recal" or
     "clean-recal" at each t on examples of `train_on` (the default, as the recipe's eps is over 0 or not), "frozen"
     (those of the first net), "interpolated". With `gradient` and `lambda_1` these are measured along the curve, at the
-    largest eps. A barrier is taken among points of one policy; `deployed_loss` has each net with its own buffers.
+    largest eps. A barrier is taken among points of one policy; `deployed_loss` has each net with its own buffers. The
+    processes of a `group` each make this call: they share each batch of the training and the points of the scan.
     """
     began = time.perf_counter()
     attacks = _ladder(attack, norm, eps)
@@ -98,7 +101,7 @@ def connect(
     way = start_of(line, curve, interior_points) if control_points is None else _through(line, curve, control_points)
     steps = trained = 0
     if control_points is None and way.interior and epochs != 0:
-        done = train_curve(model_a, way, learnt, recipe, loss=loss, progress=progress)
+        done = train_curve(model_a, way, learnt, recipe, loss=loss, progress=progress, group=group)
         way, steps, trained = done.curve, done.steps, recipe.epochs
     along = lay_out(
         (model_a, model_b),
@@ -117,17 +120,17 @@ def connect(
     )
     objectives = [ladder.objective for ladder in along.ladders]
     own, statistics, policy = objectives[0], along.statistics, along.policy
-    scanned = _scan(along, finer(t) if adaptive else t, adaptive, grid_tol, keeper, progress)
+    scanned = _scan(along, finer(t) if adaptive else t, adaptive, grid_tol, keeper, progress, group)
     ways = {"": 0, "line_": len(along.curves) - 1}
     arrays: dict[str, np.ndarray] = {"t": scanned.t, "eps": np.array(along.ladders[0].eps)}
     for number, objective in enumerate(objectives):
-        group = "" if number == 0 else "test/" if data.split != "test" else "train/"
+        folder = "" if number == 0 else "test/" if data.split != "test" else "train/"
         found = [scanned.row(ways[prefix] * len(splits) + number, objective.n) for prefix in ways]
         nets = scanned.row(len(along.curves) * len(splits) + number, objective.n)
         for prefix, row in zip(ways, found, strict=True):
-            arrays |= {f"{group}{prefix}{name}": array for name, array in _way(scanned.t, row, seed).items()}
+            arrays |= {f"{folder}{prefix}{name}": array for name, array in _way(scanned.t, row, seed).items()}
         for name in ("loss", "loss_se", "error_rate"):
-            arrays[f"{group}deployed_{name}"] = nets[name][:, [0, -1]]
+            arrays[f"{folder}deployed_{name}"] = nets[name][:, [0, -1]]
         kept = keep_examples * 2**20 >= 4 * 2 * found[0]["example_loss"].size
         if number == 0 and kept:
             arrays |= {f"{prefix}example_loss": row["example_loss"] for prefix, row in zip(ways, found, strict=True)}
@@ -298,20 +301,14 @@ def _scan(
     grid_tol: float,
     keeper: Callable[[Grid, np.ndarray, np.ndarray, list[float]], Keeper] | None,
     progress: Progress | None,
+    group: Group,
 ) -> _Scanned:
     """Evaluate every place (or those where the loss turns) on each row, the splits of a point one after the other."""
     rows, splits = along.rows, len(along.ladders)
     ys = np.arange(rows, dtype=np.float64)
     grid = along.grid(len(t))
-    own = None if keeper is None else keeper(grid, ys, t, along.ladders[0].eps)
-    if own is not None and (state := own.load()) is not None:
-        grid.leave(state)
-    numbers = itertools.count(1)
-    total = 2 * splits + (rows - splits) * len(t)
-
-    def report() -> None:
-        if progress is not None:
-            progress("points", next(numbers), 0 if adaptive else total)
+    own = kept_by(keeper, grid, ys, t, along.ladders[0].eps, group)
+    report = Count(progress, "points", 0 if adaptive else 2 * splits + (rows - splits) * len(t))
 
     def evaluate(columns: list[int]) -> np.ndarray:
         wanted: list[Index] = []
@@ -321,7 +318,7 @@ def _scan(
                 wanted += [(curve * splits + split, column) for split in range(splits)]
         ends = [column for column in (0, len(t) - 1) if column in columns]
         wanted += [(rows - splits + split, column) for column in ends for split in range(splits)]
-        scan(along, grid, ys, t, wanted, keeper=own, report=report)
+        scan(along, grid, ys, t, wanted, keeper=own, report=report, tick=report.tick, group=group)
         return np.concatenate([grid.arrays["loss"][:, row] for row in range(0, rows - splits, splits)])
 
     columns = turn(t, evaluate, tol=grid_tol) if adaptive else list(range(len(t)))

@@ -15,6 +15,7 @@ from landscape.arguments import check_model, check_outputs, outputs_of_one, read
 from landscape.attacks import make_ball
 from landscape.attacks.ensemble import JOINS, Ensemble
 from landscape.data import Examples, as_data, select
+from landscape.distributed import ALONE, Group
 from landscape.errors import UsageError
 from landscape.evaluation import Examination, LossExamination, check_for_numbers, parse_suite
 from landscape.evaluation.of_numbers import DEFAULT_ATTACKS
@@ -46,6 +47,7 @@ def evaluate(
     provenance_of: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     snapshot: Snapshot | None = None,
+    group: Group = ALONE,
 ) -> Result:
     """Return the verdicts of nets on `n_examples` under each attack of a suite, their error rates, and the worst case.
 
@@ -54,8 +56,9 @@ def evaluate(
     (AutoAttack's) chooses them and their settings. In a `cascade` an attack meets what those before it left standing.
     `ensemble` "softmax" or "logits" judges the nets as one. `curve` adds the error against eps, `adequacy` more effort
     and the signs of masked gradients on a sample. PGD climbs `loss`; where labels are numbers, nothing is right or
-    wrong: rates are NaN, and the file holds the largest loss of each example under PGD. See docs/method.md; Liu et al.
-    2020, table 1; Croce and Hein 2020.
+    wrong: rates are NaN, and the file holds the largest loss of each example under PGD. The processes of a `group` each
+    make this call, and share the examples; the first alone has a snapshot. See docs/method.md; Liu et al. 2020, table
+    1; Croce and Hein 2020.
     """
     began = time.perf_counter()
     nets = [models] if isinstance(models, nn.Module) else list(models)
@@ -76,11 +79,13 @@ def evaluate(
     judged, titles = _judged(nets, members, ensemble)
     work: Examination | LossExamination
     if _counts(nets[0], examples, classes, loss):
-        work = Examination(judged, suite, ball, examples, seed, batch_size, loss=loss, curve=curve, adequacy=adequacy)
+        work = Examination(
+            judged, suite, ball, examples, seed, batch_size, loss=loss, curve=curve, adequacy=adequacy, group=group
+        )
     else:
         check_for_numbers(suite, curve=curve, ensemble=ensemble)
-        work = LossExamination(judged, suite, ball, examples, seed, batch_size, loss=loss, adequacy=adequacy)
-    if snapshot is not None and (state := snapshot.load()) is not None:
+        work = LossExamination(judged, suite, ball, examples, seed, batch_size, loss=loss, adequacy=adequacy, group=group)
+    if (state := group.from_first(lambda: None if snapshot is None else snapshot.load())) is not None:
         work.load(state)
     for _ in work.run(_titled(progress, titles)):
         if snapshot is not None:

@@ -26,7 +26,6 @@ from landscape.arguments import (
 from landscape.attacks import PGD
 from landscape.curvature import (
     WHICH,
-    HessianOperator,
     curvature_by_example,
     power_eigenpairs,
     shortfall,
@@ -35,11 +34,13 @@ from landscape.curvature import (
 )
 from landscape.curvature.density import PROBES
 from landscape.data import as_data, select
+from landscape.distributed import ALONE, Group
 from landscape.errors import LandscapeError, NotConverged, UsageError
 from landscape.geometry import batchnorm_policy
 from landscape.losses import Loss, cross_entropy, error_rate
 from landscape.objective import Objective
 from landscape.results import Result, Snapshot, provenance
+from landscape.shared import shared, whole
 from landscape.spec import nearest
 from landscape.streams import stream_key
 from landscape.training.accuracy import collapsed_on
@@ -82,6 +83,7 @@ def hessian(
     provenance_of: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     snapshot: Snapshot | None = None,
+    group: Group = ALONE,
 ) -> Result:
     """Return the `top` (20) eigenpairs of the Hessian of the mean loss over `n_examples`, the adversary frozen at w0.
 
@@ -98,13 +100,17 @@ def hessian(
     With `adversary` "reattack" the curvature of the loss whose adversary attacks anew is taken along the first `along`
     eigenvectors, or along directions (d, P) given there, by central differences over the steps `h` (`reattack/...`);
     the eigenpairs are still those of the frozen Hessian, in which no kink can be seen.
-    An unconverged result warns, or raises NotConverged under `strict`. See docs/method.md; Liu et al. 2020, section 4.
+    An unconverged result warns, or raises NotConverged under `strict`. The processes of a `group` each make this call
+    within `distributed.led`: from a line on, the first runs it and the others help with their share of the examples.
+    See docs/method.md; Liu et al. 2020, section 4.
     """
     began = time.perf_counter()
     check_model(model)
     which = _resolve_which(method, which)
     if density and method != "lanczos":
         raise UsageError(f"a density needs the orthonormal pairs of --method lanczos; got --method {method} --density")
+    if group.world > 1 and method != "lanczos":
+        raise UsageError(f"--method {method} runs in one process; start it without torchrun, or take --method lanczos")
     if sizes and method != "lanczos":
         raise UsageError(f"--sizes are for --method lanczos; got --method {method}")
     if density:
@@ -144,19 +150,19 @@ def hessian(
     check_twice_differentiable(objective)
     if reattacks:  # before the pairs: what cannot be meant is not found out after them
         chosen_directions(along, torch.ones(top, objective.n_parameters))
+    objective = shared(objective, group)  # the other processes stay in this line until the first is done
     stages = Stages(snapshot) if reattacks and snapshot is not None else None
     frozen = objective.freeze(progress=_staged(progress, "attack"))
     w0 = frozen.w0
     outputs, losses = frozen.outputs(w0)
-    unattacked = Objective(model, examples.images, examples.labels, loss=loss, batch_size=batch_size)
-    clean, clean_losses = unattacked.outputs()
+    clean, clean_losses = objective.unattacked().outputs()
     if not bool(torch.isfinite(losses).all()):
         bad = int((~torch.isfinite(losses)).sum())
         raise LandscapeError(
             f"the loss is not finite on {bad} of {len(losses)} examples; no curvature exists there: check the net"
         )
     gradient = frozen.gradient(w0).double()
-    H = HessianOperator(frozen, w0, batch_size=batch_size)
+    H = frozen.hessian(w0, batch_size=batch_size)
     if method == "power":
         pairs = power_eigenpairs(
             H, top, tol=tol, seed=stream_key(seed, "power") >> 1, progress=_staged(progress, "power")
@@ -198,7 +204,7 @@ def hessian(
     if reattacks:
         directions, pair_numbers = chosen_directions(along, pairs.vectors)
         arrays |= reattack_beside(
-            objective, directions, h, numbers=pair_numbers, progress=_staged(progress, "reattack"), stages=stages
+            whole(objective), directions, h, numbers=pair_numbers, progress=_staged(progress, "reattack"), stages=stages
         )
     kept = min(top, max(2, int(keep_vectors * 2**20) // (4 * objective.n_parameters)))
     result = Result(

@@ -10,7 +10,6 @@ import torch
 
 from landscape.curvature import (
     Eigenpairs,
-    HessianOperator,
     curvature_by_example,
     standard_error,
     top_eigenpairs,
@@ -56,7 +55,7 @@ def by_size(
         if progress is not None:
             progress(number, len(sizes))
         part = frozen.part(torch.isin(examples.indices, select(data, size, seed=seed).indices).nonzero()[:, 0])
-        H = HessianOperator(part)
+        H = part.hessian()
         generator = torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1)
         found = top_eigenpairs(H, few, generator=generator, strict=False, **settings)
         H.release()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from landscape.arguments import check_model, check_outputs, read_attack, read_integer, read_ladder
 from landscape.attacks import PGD
 from landscape.data import ImageData, as_data, select
+from landscape.distributed import ALONE, Group
 from landscape.errors import LandscapeError, UsageError
 from landscape.geometry import Directions, Plane, random_directions, recalibration, unit_directions
 from landscape.losses import Loss, cross_entropy
@@ -26,6 +27,7 @@ from landscape.spec import nearest
 from landscape.surfaces import (
     Audit,
     Bounds,
+    Count,
     Grid,
     Index,
     Keeper,
@@ -37,11 +39,13 @@ from landscape.surfaces import (
     every,
     grid_shape,
     judge_landmarks,
+    kept_by,
     quadratic,
     refine,
     scan,
 )
 from landscape.surfaces.audit import EXAMPLES
+from landscape.surfaces.ladder import Found
 from landscape.training.accuracy import constant_on
 
 Progress = Callable[[str, int, int], None]
@@ -81,6 +85,7 @@ def surface(
     provenance_of: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     keeper: Callable[[Grid, np.ndarray, np.ndarray, list[float]], Keeper] | None = None,
+    group: Group = ALONE,
 ) -> Result:
     """Return loss and error at the points of a `grid` (nx, ny) of the plane through a net along two `directions`.
 
@@ -93,45 +98,44 @@ def surface(
     ("clean-recal", "adv-recal") on examples of `recalibrate_on` (left out: of `data`) attacked at `recalibration_eps`.
     Beyond a clean loss of `cap` no attack is run. `adaptive` evaluates a part of the points and interpolates the others
     to `grid_tol` of the local loss, as `status` says of each. `landmarks` are projected on the plane and judged as they
-    are. Every point is the mean over the same examples from the same random starts. See docs/method.md.
+    are. Every point is the mean over the same examples from the same random starts. The processes of a `group` each
+    make this call, and share the points; the first alone keeps them. See docs/method.md.
     """
     began = time.perf_counter()
     audited = read_integer("audited", audited, least=0)
-    made = prepare(
-        model,
-        data,
-        eps=eps,
-        directions=directions,
-        adversary=adversary,
-        batchnorm=batchnorm,
-        recalibrate_on=recalibrate_on,
-        recalibration_eps=recalibration_eps,
-        cap=cap,
-        norm=norm,
-        attack=attack,
-        n_examples=n_examples,
-        seed=seed,
-        batch_size=batch_size,
-        loss=loss,
-        progress=progress,
+    made = group.together(
+        lambda: prepare(
+            model,
+            data,
+            eps=eps,
+            directions=directions,
+            adversary=adversary,
+            batchnorm=batchnorm,
+            recalibrate_on=recalibrate_on,
+            recalibration_eps=recalibration_eps,
+            cap=cap,
+            norm=norm,
+            attack=attack,
+            n_examples=n_examples,
+            seed=seed,
+            batch_size=batch_size,
+            loss=loss,
+            progress=progress,
+        )
     )
     points, ladder, data = made.points, made.points.ladder, made.data
     objective, plane, statistics = ladder.objective, points.plane, points.statistics
-    centre = ladder.evaluate(points.network(0, 0))
-    if not bool(torch.isfinite(centre.means).all()):
-        raise LandscapeError("the loss at the net's own weights is not finite; check the net before its surroundings")
-    slope, curvature = quadratic(points)
-    shape = grid_shape(grid, line=plane.is_line)
-    xs, ys, rule = axes(range, shape, points, tick=_ticking(progress, "range"))
+    centre = group.together(lambda: _centre(points))
+    slope, curvature = group.together(lambda: quadratic(points))
+    shape = group.together(lambda: grid_shape(grid, line=plane.is_line))
+    xs, ys, rule = group.from_first(lambda: axes(range, shape, points, tick=_ticking(progress, "range")))
     kept = keep_examples * 2**20 >= 4 * len(ladder.eps) * shape[0] * shape[1] * objective.n
     scanned = Grid(len(ladder.eps), len(ys), len(xs), objective.n, keep_examples=kept)
-    own = None if keeper is None else keeper(scanned, ys, xs, ladder.eps)
-    if own is not None and (state := own.load()) is not None:
-        scanned.leave(state)
-    report = _counted(progress, "points", len(xs) * len(ys))
+    own = kept_by(keeper, scanned, ys, xs, ladder.eps, group)
+    report = Count(progress, "points", len(xs) * len(ys))
 
     def evaluate(wanted: Iterable[Index]) -> None:
-        scan(points, scanned, ys, xs, wanted, keeper=own, report=report)
+        scan(points, scanned, ys, xs, wanted, keeper=own, report=report, tick=report.tick, group=group)
 
     interpolation_error = math.nan
     if adaptive:
@@ -140,7 +144,16 @@ def surface(
         evaluate(every(ys, xs))
     status = scanned.arrays["status"]
     checked = (
-        audit(points, status, ys, xs, count=audited, examples=audit_examples, progress=_staged(progress, "audit"))
+        audit(
+            points,
+            status,
+            ys,
+            xs,
+            count=audited,
+            examples=audit_examples,
+            progress=_staged(progress, "audit"),
+            group=group,
+        )
         if audited and ladder.moves
         else Audit(np.full(status.shape, np.nan), np.full(status.shape, np.nan), "", 0)
     )
@@ -204,6 +217,13 @@ def surface(
             "wall_seconds": time.perf_counter() - began,
         },
     )
+
+
+def _centre(points: Points) -> Found:
+    centre = points.ladder.evaluate(points.network(0, 0))
+    if not bool(torch.isfinite(centre.means).all()):
+        raise LandscapeError("the loss at the net's own weights is not finite; check the net before its surroundings")
+    return centre
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,10 +348,3 @@ def _ticking(progress: Progress | None, stage: str) -> Callable[[], None] | None
 
 def _staged(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(stage, done, total)
-
-
-def _counted(progress: Progress | None, stage: str, total: int) -> Callable[[], None] | None:
-    if progress is None:
-        return None
-    numbers = itertools.count(1)
-    return lambda: progress(stage, next(numbers), total)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ import click
 
 from . import __version__
 from .errors import LandscapeError, UsageError
+from .launch import follows, launched
 from .spec import nearest
 
 # Name, then the line that `landscape --help` prints; the command is landscape.commands.NAME.command.
@@ -38,7 +38,7 @@ COMMANDS = {
     "recheck": "Recompute the evidence of results from their checkpoints: PASS, or what differs.",
     "info": "Say what a .pt or .h5 file is, and how it was made.",
 }
-DISTRIBUTED = ("train",)  # what torchrun may start
+DISTRIBUTED = ("train", "hessian", "surface", "connect", "evaluate")  # what torchrun may start
 
 
 class _Failure(click.ClickException):
@@ -58,7 +58,7 @@ class Commands(click.Group):
         """Return a command by name, or a sentence with the nearest names."""
         if name not in COMMANDS:
             raise click.UsageError(f"no command {name!r}; {nearest(name, COMMANDS)}", ctx)
-        if name not in DISTRIBUTED and _together():
+        if name not in DISTRIBUTED and launched():
             raise click.UsageError(f"landscape {name} runs in one process; start it without torchrun", ctx)
         command: click.Command = importlib.import_module(f".commands.{name}", __package__).command
         return command
@@ -74,7 +74,7 @@ class Commands(click.Group):
             with _terminable():
                 return super().invoke(ctx)
         except (LandscapeError, click.UsageError) as error:
-            if _follows() and isinstance(error, UsageError | click.UsageError):
+            if follows() and isinstance(error, UsageError | click.UsageError):
                 ctx.exit(2)  # all processes were given the same words: the first one says what is wrong with them
             if isinstance(error, click.UsageError):
                 raise
@@ -87,16 +87,6 @@ class Commands(click.Group):
             if "torch" in sys.modules and importlib.import_module(".memory", __package__).out_of_memory(error):
                 raise _Failure("memory ran out; give a smaller --batch-size or --n-examples", 1) from error
             raise
-
-
-def _together() -> bool:
-    """Say whether torchrun started this process as one of several."""
-    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
-
-
-def _follows() -> bool:
-    """Say whether another process of torchrun's speaks for this one."""
-    return _together() and os.environ["RANK"] != "0"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from .losses import Loss, cross_entropy, per_example
 from .memory import out_of_memory
 from .params import ParameterSpace
 from .streams import example_streams
+
+if TYPE_CHECKING:
+    from .curvature import HessianOperator
 
 _log = logging.getLogger(__name__)
 
@@ -217,13 +220,26 @@ class Objective:
     def product(self, w: Tensor, v: Tensor) -> Tensor:
         """Return the product Hv (P,) or (P, m) of the Hessian at w (P,) with v (P,) or (P, m), the adversary held at w.
 
-        `HessianOperator` keeps what several products at one w share.
+        `hessian` keeps what several products at one w share.
         """
-        from .curvature import (
-            HessianOperator,
-        )  # one floor, two files that know each other: the operator works on objectives
+        return (self if self.attack is None else self.freeze(w)).hessian(w, keep_graphs=False) @ v
 
-        return HessianOperator(self if self.attack is None else self.freeze(w), w, keep_graphs=False) @ v
+    def hessian(
+        self, w: Tensor | None = None, *, batch_size: int | None = None, keep_graphs: bool = True
+    ) -> HessianOperator:
+        """Return the Hessian (P, P) at w (P,) of a frozen objective, as a matrix that is multiplied."""
+        # One floor, two files that know each other: the operator works on objectives.
+        from .curvature import HessianOperator
+
+        return HessianOperator(self, w, batch_size=batch_size, keep_graphs=keep_graphs)
+
+    def by_example(self, function: Callable[..., tuple[Tensor, ...]], *arguments: Any) -> tuple[Tensor, ...]:
+        """Return what `function(objective, *arguments)` finds of each example, each (n, ...), in their order."""
+        return function(self, *arguments)
+
+    def unattacked(self) -> Objective:
+        """Return the objective of the same examples without an adversary."""
+        return self._over(self.images, self.labels, self.indices)
 
     def freeze(self, w: Tensor | None = None, *, progress: Callable[[int, int], None] | None = None) -> Objective:
         """Return the objective whose adversarial images are fixed at those of w (P,), or of the net's own weights."""

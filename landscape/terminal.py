@@ -21,6 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from .launch import launched
+
 Report = Callable[[str, int, int], None]
 
 _SECONDS_BETWEEN_LINES = 60  # of a long stage under -v
@@ -32,16 +34,14 @@ class Interruption(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def progress(
-    *, quiet: bool = False, verbose: bool = False, prefix: str = "", patient: bool = False
-) -> Iterator[Report]:
+def progress(*, quiet: bool = False, verbose: bool = False, prefix: str = "") -> Iterator[Report]:
     """Yield `report(stage, done, total)`, which draws a bar with time left, and is where an interruption is heeded.
 
     Ctrl-C or SIGTERM waits for the next report, or the end of the block, and raises Interruption there; a second one
     raises KeyboardInterrupt at once. Where standard error is no terminal there is no bar. `verbose` writes a line for
     each stage as it ends, and each minute of a long one, and all that the library logs, to standard
-    error; without it, the warnings of the library alone. `patient` takes further signals for the first one said again:
-    a launcher passes on what the terminal has sent already.
+    error; without it, the warnings of the library alone. Of several processes that were started together, further
+    signals are the first one said again: a launcher passes on what the terminal has sent already.
     """
     bars = Progress(
         TextColumn("{task.description}"),
@@ -62,7 +62,7 @@ def progress(
 
     stages = _Stages(note if verbose and not quiet else None)
     with (
-        _interruptions(quiet=quiet, patient=patient) as check,
+        _interruptions(quiet=quiet, patient=launched()) as check,
         bars,
         _logged(None if quiet else note, logging.INFO if verbose else logging.WARNING),
     ):

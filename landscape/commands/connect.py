@@ -11,6 +11,7 @@ import click
 from .. import options
 from ..terminal import say_next
 from ..units import format_eps
+from .together import in_all_processes
 
 
 class Places(click.ParamType[Any]):
@@ -74,6 +75,7 @@ class Places(click.ParamType[Any]):
     click.option("--lambda1", "lambda_1", is_flag=True, help="Largest Hessian eigenvalue too; slow."),
 )
 @options.written
+@in_all_processes
 def command(
     first: str,
     second: str,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from landscape.analyses.connect import connect
 
-from ..files import check_writable
+from ..distributed import current
 from ..memory import keep_freed_memory
-from ..results import GrowingResult, Result, command_line, default_path
-from ..terminal import Interruption, Report, progress, say
+from ..results import Result, command_line, default_path
+from ..terminal import Report, progress, say
 from ..units import format_eps
 from .curving import Chosen, choose_curve, hash_of, read_control_points
-from .finished import finished
-from .kept import KeptPoints
+from .kept import KeptPoints, scanned
 from .measurement import stem_of
 from .pair import Pair, Request, load_pair, through_control_points
 from .subject import threat_line
+from .together import found_alike
 
 
 def run_connect(
@@ -27,7 +29,7 @@ def run_connect(
     """Return the result of a pair, its file, and whether it was there already."""
     keep_freed_memory()
     with progress(quiet=quiet, verbose=verbose) as report:
-        pair = load_pair(sources, request, report)
+        pair = current().in_turn(lambda: load_pair(sources, request, report))
     given = pair.request.control_points
     if given is not None:
         kind, held = read_control_points(given, pair.sha256, sources)
@@ -36,27 +38,21 @@ def run_connect(
     identity = pair.identity(hash_of(given))
     stem = f"{stem_of(sources[0], pair.first)}+{stem_of(sources[1], pair.second)}"
     path = out or default_path(stem, "connect", identity)
-    found = None if overwrite else finished(path, identity)
+    found = found_alike(path, identity, pair.first.model, overwrite=overwrite)
     if not quiet:
         say(describe(pair))
     if found is not None:
         return path, found, True
-    check_writable(path)  # before the hours, not after them
     named = default_path(stem, "curve", pair.curve_settings).with_suffix(".pt")
     curve_path = named if out is None else out.with_name(f"{out.stem}.curve.pt")
     with progress(quiet=quiet, verbose=verbose) as report:
         chosen = choose_curve(pair, curve_path, overwrite=overwrite, report=report)
-    with GrowingResult(path, identity, fresh=overwrite) as growing:
-        try:
-            with progress(quiet=quiet, verbose=verbose) as report:
-                result = _scan(pair, chosen, growing, report)
-        except KeyboardInterrupt as interruption:
-            left = f"each finished point is in {growing.path}, and the same command goes on from there"
-            kind_of = Interruption if isinstance(interruption, Interruption) else KeyboardInterrupt
-            raise kind_of(f"interrupted; {left if growing.path.exists() else 'nothing was saved'}") from interruption
-        result.save(path, overwrite=overwrite)
-        growing.remove()
-    return path, result, False
+
+    def scan(keeper: Callable[..., KeptPoints] | None) -> Result:
+        with progress(quiet=quiet, verbose=verbose) as report:
+            return _scan(pair, chosen, identity, keeper, report)
+
+    return path, scanned(path, identity, scan, overwrite=overwrite), False
 
 
 def describe(pair: Pair) -> str:
@@ -84,7 +80,13 @@ def describe(pair: Pair) -> str:
     return f"from {pair.first.checkpoint.name} to {pair.second.checkpoint.name} by {curve}\n{line}"
 
 
-def _scan(pair: Pair, chosen: Chosen, growing: GrowingResult, report: Report) -> Result:
+def _scan(
+    pair: Pair,
+    chosen: Chosen,
+    identity: dict[str, Any],
+    keeper: Callable[..., KeptPoints] | None,
+    report: Report,
+) -> Result:
     request, attack = pair.request, pair.attacks[-1]
     provenance = [subject.provenance() for subject in (pair.first, pair.second)]
     seeds = [subject.checkpoint.training.get("seed") for subject in (pair.first, pair.second)]
@@ -111,7 +113,8 @@ def _scan(pair: Pair, chosen: Chosen, growing: GrowingResult, report: Report) ->
         seed=request.seed,
         batch_size=request.batch_size,
         progress=report,
-        keeper=lambda *layout: KeptPoints(growing, *layout),
+        keeper=keeper,
+        group=current(),
         provenance_of={
             **{
                 key: [entry[key] for entry in provenance]
@@ -127,6 +130,6 @@ def _scan(pair: Pair, chosen: Chosen, growing: GrowingResult, report: Report) ->
             "control_points_sha256": hash_of(chosen.path),
             **({} if chosen.training is None else {"curve_training": chosen.training}),
             "command": command_line(),
-            "settings": growing.identity,
+            "settings": identity,
         },
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from ..distributed import Lost, current
 from ..errors import LandscapeError, UsageError
 from ..files import check_writable, sha256_of
 from ..geometry import Curve, middle_of, recalibration
@@ -62,15 +63,10 @@ def choose_curve(pair: Pair, path: Path, *, overwrite: bool, report: Report) -> 
         return _chosen(given, checkpoint)
     if not pair.trains:
         return Chosen(pair.start.points[1:-1])
-    if path.exists():
-        checkpoint = read_checkpoint(path)
-        if checkpoint.points is None:  # somebody's net is not replaced, whatever was asked
-            raise LandscapeError(f"{path} is a net, and where the control points would lie; give another --out")
-        if not overwrite and checkpoint.training.get("curve", {}).get("settings") != pair.curve_settings:
-            raise LandscapeError(f"{path} holds another curve; give --overwrite, or another --out")
-        if not overwrite:
-            return _chosen(path, checkpoint)
-    check_writable(path)
+    group = current()
+    there = group.from_first(lambda: _found(pair, path, overwrite=overwrite))
+    if there is not None:
+        return there
     files = CurveFiles(
         path.with_name(f"{path.stem}.resume.pt"),
         path.with_name(f"{path.stem}.traces.h5"),
@@ -79,6 +75,11 @@ def choose_curve(pair: Pair, path: Path, *, overwrite: bool, report: Report) -> 
         command=command_line(),
         overwrite=overwrite,
     )
+
+    def left() -> str:
+        saved = f"what is done is in {files.resume}, and the same command goes on from there"
+        return saved if files.resume.exists() else "nothing was saved"
+
     try:
         done = train_curve(
             pair.first.model,
@@ -88,15 +89,35 @@ def choose_curve(pair: Pair, path: Path, *, overwrite: bool, report: Report) -> 
             loss=pair.first.loss,
             files=files,
             progress=report,
+            group=group,
         )
     except KeyboardInterrupt as interruption:
-        there = files.resume.exists()
-        left = f"what is done is in {files.resume}, and the same command goes on from there"
         kind = Interruption if isinstance(interruption, Interruption) else KeyboardInterrupt
-        raise kind(f"interrupted; {left if there else 'nothing was saved'}") from interruption
-    _save(pair, done, path, overwrite)
-    files.resume.unlink(missing_ok=True)
-    return _chosen(path, read_checkpoint(path))
+        raise kind(f"interrupted; {left()}") from interruption
+    except Lost as error:
+        raise Lost(f"{error}; {left()}") from error
+
+    def keep() -> Chosen:
+        _save(pair, done, path, overwrite)
+        files.resume.unlink(missing_ok=True)
+        return _chosen(path, read_checkpoint(path))
+
+    return group.from_first(keep)
+
+
+def _found(pair: Pair, path: Path, *, overwrite: bool) -> Chosen | None:
+    """Return the curve that an earlier run has left at `path`; None where one is to be trained."""
+    if not path.exists():
+        check_writable(path)
+        return None
+    checkpoint = read_checkpoint(path)
+    if checkpoint.points is None:  # somebody's net is not replaced, whatever was asked
+        raise LandscapeError(f"{path} is a net, and where the control points would lie; give another --out")
+    if overwrite:
+        return None
+    if checkpoint.training.get("curve", {}).get("settings") != pair.curve_settings:
+        raise LandscapeError(f"{path} holds another curve; give --overwrite, or another --out")
+    return _chosen(path, checkpoint)
 
 
 def _save(pair: Pair, done: TrainedCurve, path: Path, overwrite: bool) -> None:

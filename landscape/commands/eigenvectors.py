@@ -7,6 +7,7 @@ from dataclasses import replace
 from landscape.analyses.surface import eigenvector_directions
 
 from ..attacks import PGD
+from ..distributed import current
 from ..errors import LandscapeError
 from ..results import read_result
 from ..terminal import say
@@ -43,7 +44,8 @@ def eigenvectors(
         "loss_function": subject.loss_spec,
         "checkpoint_key": subject.checkpoint.key,
     }
-    path = directions.find_hessian(wanted, count)
+    group = current()
+    path = group.from_first(lambda: directions.find_hessian(wanted, count))
     if path is None:
         if not quiet:
             say(f"top{count} needs a Hessian of {source} at this eps, and results/ holds none: computing it first")
@@ -54,9 +56,13 @@ def eigenvectors(
             quiet=quiet,
             verbose=verbose,
         )
-    result = read_result(path, only=["eigenvectors"])
-    directions.check_same_net(path, result, subject)
-    if result.attrs["status"] != "complete":
-        raise LandscapeError(f"{path} has not converged, and its eigenvectors are no directions to walk along")
-    words = f"eigenvectors 1 and 2 of {path}" if count == 2 else f"eigenvector 1 of {path}"
-    return directions.Chosen(eigenvector_directions(result, count), words)
+
+    def read() -> directions.Chosen:
+        result = read_result(path, only=["eigenvectors"])
+        directions.check_same_net(path, result, subject)
+        if result.attrs["status"] != "complete":
+            raise LandscapeError(f"{path} has not converged, and its eigenvectors are no directions to walk along")
+        words = f"eigenvectors 1 and 2 of {path}" if count == 2 else f"eigenvector 1 of {path}"
+        return directions.Chosen(eigenvector_directions(result, count), words)
+
+    return group.from_first(read)

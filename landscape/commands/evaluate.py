@@ -9,6 +9,7 @@ import click
 
 from .. import options
 from ..terminal import say_next
+from .together import in_all_processes
 
 ATTACKS = "clean,pgd100,apgd-ce,apgd-dlr,square"
 
@@ -53,6 +54,7 @@ n_examples = click.option(
     help="More effort, and signs of masked gradients, on a sample.",
 )
 @options.together(options.loss, options.seed, options.device, options.batch_size, options.written)
+@in_all_processes
 def command(
     checkpoints: tuple[str, ...],
     out: Path | None,

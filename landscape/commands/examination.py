@@ -12,20 +12,20 @@ from landscape.analyses.evaluate import evaluate
 
 from ..attacks import make_ball
 from ..data import select
+from ..distributed import current
 from ..errors import UsageError
 from ..evaluation import Suite, check_for_numbers, parse_suite
 from ..evaluation.of_numbers import DEFAULT_ATTACKS
-from ..files import check_writable
 from ..memory import peak_bytes
 from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say
 from ..units import format_eps
 from .code import code_sha256
 from .evaluate_table import show
-from .finished import finished
 from .measurement import stem_of
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, load_subject
+from .together import found_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +82,12 @@ class Plan:
 def examine(request: Request, *, out: Path | None, overwrite: bool, quiet: bool, verbose: bool) -> Path:
     """Evaluate, show the table, and return the file; a file of the same settings is read instead of made again."""
     with progress(quiet=quiet, verbose=verbose) as report:
-        plan = _plan(request, report)
+        plan = current().in_turn(lambda: _plan(request, report))
     path = out or default_path(_stem(plan), "evaluate", plan.identity)
-    found = None if overwrite else finished(path, plan.identity)
+    found = found_alike(path, plan.identity, plan.subjects[0].model, overwrite=overwrite)
     if not quiet:
         say(_threat_line(plan))
     if found is None:
-        check_writable(path)  # before the hours, not after them
         with progress(quiet=quiet, verbose=verbose) as report:
             result = _compute(plan, path, overwrite, report)
     else:
@@ -140,7 +139,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     provenance = [subject.provenance() for subject in plan.subjects]
     radii = {subject.train_eps for subject in plan.subjects}
 
-    def compute(partial: Partial) -> Result:
+    def compute(partial: Partial | None) -> Result:
         return evaluate(
             [subject.model for subject in plan.subjects],
             plan.subjects[0].data,
@@ -169,8 +168,11 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
             },
             progress=report,
             snapshot=partial,
+            group=current(),
         )
 
+    if not current().leads:
+        return compute(None)
     return compute_and_save(path, plan.identity, compute, overwrite=overwrite)
 
 

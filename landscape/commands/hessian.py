@@ -11,6 +11,7 @@ import click
 from .. import options
 from ..errors import UsageError
 from ..terminal import say_next
+from .together import in_all_processes
 
 NOT_CONVERGED = 3
 
@@ -61,6 +62,7 @@ NOT_CONVERGED = 3
 )
 @options.written
 @click.pass_context
+@in_all_processes
 def command(
     ctx: click.Context,
     /,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..results import GrowingResult
+from ..distributed import Lost, current
+from ..results import GrowingResult, Result
 from ..surfaces import Grid
+from ..terminal import Interruption
 
 
 class KeptPoints:
@@ -24,3 +29,39 @@ class KeptPoints:
     def put(self, row: int, column: int, values: Any) -> None:
         """Write one point."""
         self._growing.put(row, column, values)
+
+
+def scanned(
+    path: Path,
+    identity: Mapping[str, Any],
+    scan: Callable[[Callable[..., KeptPoints] | None], Result],
+    *,
+    overwrite: bool,
+) -> Result:
+    """Return what `scan` makes with a keeper of its points, saved at `path`; what ends it on the way leaves its points.
+
+    Of several processes the first alone keeps and saves.
+    """
+    if not current().leads:
+        return scan(None)
+    with GrowingResult(path, identity, fresh=overwrite) as growing:
+        with _leaving(growing.path):
+            result = scan(lambda *layout: KeptPoints(growing, *layout))
+        result.save(path, overwrite=overwrite)
+        growing.remove()
+    return result
+
+
+@contextlib.contextmanager
+def _leaving(path: Path) -> Iterator[None]:
+    def left() -> str:
+        there = f"each finished point is in {path}, and the same command goes on from there"
+        return there if path.exists() else "nothing was saved"
+
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        kind = Interruption if isinstance(interruption, Interruption) else KeyboardInterrupt
+        raise kind(f"interrupted; {left()}") from interruption
+    except Lost as error:
+        raise Lost(f"{error}; {left()}") from error

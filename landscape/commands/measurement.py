@@ -16,8 +16,8 @@ from .. import options
 from ..attacks import PGD, make_ball, parse_attack
 from ..curvature.density import PROBES
 from ..data import select
+from ..distributed import current, led
 from ..errors import UsageError
-from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory, peak_bytes
 from ..params import ParameterSpace, layers
@@ -25,11 +25,11 @@ from ..results import Result, command_line, default_path
 from ..terminal import Report, progress, say
 from .code import code_sha256
 from .examples_table import COLUMNS as EXAMPLE_COLUMNS
-from .finished import finished
 from .hessian_table import ARRAYS, show
 from .kinks_table import COLUMNS as KINK_COLUMNS
 from .partial import Partial, compute_and_save
 from .subject import Subject, Target, choose_budget, choose_decay, load_subject, threat_line
+from .together import found_alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +148,9 @@ def measure(
 ) -> tuple[Path, Result]:
     """Return one checkpoint's result and its file; a file of the same settings is read instead of made again."""
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
-        plan = _plan(source, request, report)
+        plan = current().in_turn(lambda: _plan(source, request, report))
     path = out or default_path(stem_of(source, plan.subject), "hessian", plan.identity)
-    found = None if overwrite else finished(path, plan.identity, only=plan.columns)
+    found = found_alike(path, plan.identity, plan.subject.model, overwrite=overwrite, only=plan.columns)
     if not quiet:
         line = threat_line(
             plan.subject,
@@ -170,9 +170,11 @@ def measure(
     if found is not None:
         result = found
     else:
-        check_writable(path)  # before the hours, not after them
         with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
-            result = _compute(plan, path, overwrite, report)
+            made = led(current(), lambda: _compute(plan, path, overwrite, report))
+        attrs = current().from_first(lambda: None if made is None else made.attrs)
+        # The others have helped, and learn how it came out.
+        result = Result._as_read("hessian", {}, attrs or {}) if made is None else made
     if not quiet:
         show(result, path, again=found is not None)
     if verbose and not quiet and found is None:
@@ -206,7 +208,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
     request = plan.request
     keep_freed_memory()  # 14 % of the CPU time of a LeNet's eigenpairs
 
-    def compute(partial: Partial) -> Result:
+    def compute(partial: Partial | None) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # what did not converge is said by the table and exit code
             return hessian(
@@ -238,8 +240,11 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,
                 snapshot=partial,
+                group=current(),
             )
 
+    if not current().leads:
+        return compute(None)
     return compute_and_save(path, plan.identity, compute, overwrite=overwrite, only=plan.columns)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..distributed import Lost
 from ..errors import LandscapeError, ResultError
 from ..results import Result, is_snapshot_of, read_snapshot, snapshot_path, write_snapshot
 from ..terminal import Interruption, warn
@@ -112,6 +113,9 @@ def compute_and_save(
     except Interruption as interruption:  # at a report the state is whole
         partial.flush()
         raise Interruption(f"interrupted; {partial.what_is_left()}") from interruption
+    except Lost as error:  # the step that it spoiled has not begun
+        partial.flush()
+        raise Lost(f"{error}; {partial.what_is_left()}") from error
     except _NOT_A_STATE as error:
         if not partial.resuming:
             raise

@@ -15,6 +15,7 @@ from torch import nn
 from ..arguments import check_outputs
 from ..checkpoint import Checkpoint, read_checkpoint, rebuild
 from ..data import ImageData, load_data
+from ..distributed import current
 from ..errors import UsageError
 from ..losses import NAMED, Loss, cross_entropy, read_loss
 from ..models import model_shape
@@ -110,7 +111,8 @@ def load_subject(source: str, target: Target, report: Report, *, try_out: bool =
     The net is run on an image, and refused where it cannot be measured; `try_out` false leaves that to the caller.
     A callable that a checkpoint names is not run: only what the user types is.
     """
-    place = choose_device(target.device)
+    group = current()
+    place = choose_device(target.device, local=group.local, local_world=group.local_world)
     checkpoint = read_checkpoint(source, key=target.key)
     loss_spec = _loss_of(source, checkpoint, target.loss)
     loss = read_loss(loss_spec)

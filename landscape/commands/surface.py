@@ -12,7 +12,9 @@ import click
 
 from .. import options
 from ..errors import UsageError
+from ..launch import follows
 from ..terminal import say, say_next
+from .together import in_all_processes
 
 _BETWEEN = ("frozen", "clean-recal", "adv-recal")
 
@@ -112,6 +114,7 @@ class Extent(click.ParamType[Any]):
 )
 @click.option("--plan", is_flag=True, help="Say what it will take, and scan nothing.")
 @options.written
+@in_all_processes
 def command(
     checkpoints: tuple[str, ...],
     extent: Any,
@@ -149,7 +152,7 @@ def command(
         for request in requests
     ]
     if plan:
-        for _, one in plans:
+        for _, one in plans if not follows() else ():
             _tell(one, predict(one, quiet=quiet, verbose=verbose))
         return
     if settings["range"] == "auto" and len(plans) > 1:

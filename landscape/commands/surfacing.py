@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,21 +17,21 @@ from .. import options
 from ..arguments import read_ladder
 from ..attacks import PGD
 from ..data import ImageData, load_data, select
+from ..distributed import current
 from ..errors import UsageError
-from ..files import check_writable
 from ..geometry import batchnorm_policy
 from ..memory import keep_freed_memory
-from ..results import GrowingResult, Result, command_line, default_path
+from ..results import Result, command_line, default_path
 from ..surfaces import Bounds, Forecast, Landmark, forecast, grid_shape, rise_radius
 from ..surfaces.audit import EXAMPLES
-from ..terminal import Interruption, Report, progress, say
+from ..terminal import Report, progress, say
 from . import directions
 from .code import code_sha256
 from .eigenvectors import eigenvectors
-from .finished import finished
-from .kept import KeptPoints
+from .kept import KeptPoints, scanned
 from .measurement import stem_of
 from .subject import Subject, Target, choose_budget, load_subject, threat_line
+from .together import found_alike
 
 Range = str | float | tuple[Bounds, Bounds]
 
@@ -165,7 +166,7 @@ def plan_scan(source: str, request: Request, *, quiet: bool, verbose: bool, fore
     With `forecast_only` nothing is measured: random directions, which cost the same, stand in for eigenvectors.
     """
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
-        subject = load_subject(source, request, report)
+        subject = current().in_turn(lambda: load_subject(source, request, report))
     attacks = _attacks(subject, request)
     n = len(select(subject.data, request.n_examples, seed=request.seed))
     if forecast_only and request.dirs in ("top1", "top2"):
@@ -182,7 +183,7 @@ def auto_radius(plan: Plan, *, quiet: bool, verbose: bool) -> float:
     """Return the radius of --range auto for one checkpoint."""
     with progress(quiet=quiet, verbose=verbose, prefix=f"{plan.subject.checkpoint.name}: ") as report:
         made = prepare(plan.subject.model, plan.subject.data, **plan.settings(report))
-        return rise_radius(made.points, tick=lambda: report("range", 0, 0))
+        return current().from_first(lambda: rise_radius(made.points, tick=lambda: report("range", 0, 0)))
 
 
 def predict(plan: Plan, *, quiet: bool, verbose: bool) -> Forecast:
@@ -196,43 +197,38 @@ def run_scan(
 ) -> tuple[Path, Result, bool]:
     """Return one checkpoint's surface, its file, and whether it was there already."""
     path = out or default_path(stem_of(source, plan.subject), "surface", plan.identity)
-    found = None if overwrite else finished(path, plan.identity)
+    found = found_alike(path, plan.identity, plan.subject.model, overwrite=overwrite)
     if not quiet:
         say(describe(plan))
         directions.announce(plan.chosen.words)
     if found is not None:
         return path, found, True
-    check_writable(path)  # before the hours, not after them
     keep_freed_memory()
-    with GrowingResult(path, plan.identity, fresh=overwrite) as growing:
-        try:
-            with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
-                result = surface(
-                    plan.subject.model,
-                    plan.subject.data,
-                    grid=plan.shape,
-                    range=plan.extent,
-                    audited=plan.request.audit,
-                    audit_examples=plan.request.audit_examples,
-                    adaptive=plan.request.adaptive,
-                    grid_tol=plan.request.grid_tol,
-                    landmarks=plan.landmarks,
-                    joined=plan.joined,
-                    keeper=lambda *layout: KeptPoints(growing, *layout),
-                    provenance_of={
-                        **plan.subject.provenance(),
-                        "command": command_line(),
-                        "settings": plan.identity,
-                    },
-                    **plan.settings(report),
-                )
-        except KeyboardInterrupt as interruption:
-            left = f"each finished point is in {growing.path}, and the same command goes on from there"
-            kind = Interruption if isinstance(interruption, Interruption) else KeyboardInterrupt
-            raise kind(f"interrupted; {left if growing.path.exists() else 'nothing was saved'}") from interruption
-        result.save(path, overwrite=overwrite)
-        growing.remove()
-    return path, result, False
+
+    def scan(keeper: Callable[..., KeptPoints] | None) -> Result:
+        with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
+            return surface(
+                plan.subject.model,
+                plan.subject.data,
+                grid=plan.shape,
+                range=plan.extent,
+                audited=plan.request.audit,
+                audit_examples=plan.request.audit_examples,
+                adaptive=plan.request.adaptive,
+                grid_tol=plan.request.grid_tol,
+                landmarks=plan.landmarks,
+                joined=plan.joined,
+                keeper=keeper,
+                group=current(),
+                provenance_of={
+                    **plan.subject.provenance(),
+                    "command": command_line(),
+                    "settings": plan.identity,
+                },
+                **plan.settings(report),
+            )
+
+    return path, scanned(path, plan.identity, scan, overwrite=overwrite), False
 
 
 def describe(plan: Plan) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..errors import LandscapeError, UsageError
 from ..spec import parse_spec
 from ..terminal import Interruption, print_table, progress, say, say_next
 from ..units import format_eps, parse_eps, parse_number
+from .together import in_all_processes
 
 EXAMPLE = "landscape train --data digits --model lenet:width=2 --eps 0.1 --out robust.pt"
 
@@ -172,6 +172,7 @@ def _fractions(ctx: click.Context, param: click.Parameter, text: str) -> list[fl
     "--save-every", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to NAME.resume.pt."
 )
 @options.volume
+@in_all_processes
 def command(
     model: str | None,
     data: str | None,
@@ -212,7 +213,7 @@ def command(
     if model is None or data is None:
         missing = "--model" if model is None else "--data"
         raise UsageError(f"{missing} is missing; such as: {EXAMPLE}")
-    from ..distributed import Lost, found_group, joined, one_voice
+    from ..distributed import Lost, current
     from ..memory import keep_freed_memory
     from ..results import command_line
     from ..training.recipe import Recipe
@@ -235,21 +236,14 @@ def command(
         **settings,
     )
     tracing = Tracing(trace_every or 1, trace_halves, test_every, test_examples, probe_every, extras, extras_every)
-    group = found_group()
+    group = current()
     place = options.choose_device(device, local=group.local, local_world=group.local_world)
-    if not group.leads:
-        logging.getLogger("landscape").setLevel(logging.CRITICAL)  # what the first process logs, all would
-        quiet = True
     if not quiet:
         budget = f"{norm} eps {format_eps(recipe.eps)} ({recipe.eps_schedule})"
         on = "" if loss is None else f" by {loss}"
         say(f"training {model} on {data}{on} at {budget}, {recipe.epochs} epochs")
     try:
-        with (
-            one_voice(group),
-            joined(group),
-            progress(quiet=quiet, verbose=verbose, patient=group.world > 1) as report,
-        ):
+        with progress(quiet=quiet, verbose=verbose) as report:
             finished = run(
                 recipe,
                 model=model,

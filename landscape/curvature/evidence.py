@@ -41,6 +41,13 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
     """
     w = w.to(objective.device, objective.dtype)
     v = v.to(objective.device, objective.dtype)
+    curvature, gauss_newton, gradient = objective.by_example(_directional_curvature, w, v)
+    decay = objective.weight_decay
+    return curvature + decay * v.square().sum(), gauss_newton, gradient + decay * (w @ v)
+
+
+def _directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+    """Return the terms (n,) of each example, without a weight decay's."""
     expand: Expansion | None = None
 
     def all_three(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,9 +62,7 @@ def directional_curvature(objective: Objective, w: Tensor, v: Tensor) -> tuple[T
     with evaluating(objective.model), full_precision(), twice_differentiable():
         # Twice as many at once: nothing is kept for a backward pass.
         parts = zip(*objective.over_batches(all_three, batches_at_once=2), strict=True)
-        curvature, gauss_newton, gradient = (torch.cat(part) for part in parts)
-    decay = objective.weight_decay
-    return curvature + decay * v.square().sum(), gauss_newton, gradient + decay * (w @ v)
+        return tuple(torch.cat(part) for part in parts)
 
 
 def curvature_by_example(

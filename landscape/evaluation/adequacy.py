@@ -105,7 +105,7 @@ def error_at(examinee: Examinee, eps: float, ball: Ball, positions: Tensor, *, t
             right = examinee.model(torch.cat([images, found])).argmax(1).view(2, -1) == labels
         return (~right.all(0)).cpu().numpy()
 
-    for _, fooled in examinee.over(positions, judge):
+    for _, fooled in examinee.over(positions, judge, tick=tick):
         wrong += int(fooled.sum())
     return wrong / len(positions)
 
@@ -152,8 +152,8 @@ def _missed(examinee: Examinee, ball: Ball, standing: Tensor, tick: Tick | None)
     for loss in ("ce", "dlr") if classes > 2 else ("ce",):
         stronger = APGD(ball, loss=loss, steps=MORE_STEPS, restarts=MORE_RESTARTS)
         judge = partial(examinee.withstands, stronger, tick=tick)
-        right = [done for _, done in examinee.over(standing, judge)]
-        standing = standing[torch.from_numpy(np.concatenate(right))] if right else standing
+        right = [part[torch.from_numpy(done)] for part, done in examinee.over(standing, judge, tick=tick)]
+        standing = torch.cat(right).sort().values if right else standing
     return count - len(standing)
 
 

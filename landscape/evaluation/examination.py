@@ -13,6 +13,7 @@ from torch import nn
 from ..attacks import Ball
 from ..borrow import evaluating
 from ..data import Examples
+from ..distributed import ALONE, Group
 from ..losses import Loss, cross_entropy
 from ..statistics import wilson
 from ..streams import stream
@@ -28,7 +29,7 @@ class Examination:
     """Nets under a suite of attacks on the same examples: what is known is not computed again.
 
     `state` and `load` are for a snapshot. A curve is over CURVE_EXAMPLES where it is asked for; the adequacy checks
-    take a coarse one over their sample.
+    take a coarse one over their sample. The processes of a `group` each run one, and share the batches.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Examination:
         loss: Loss = cross_entropy,
         curve: bool,
         adequacy: bool,
+        group: Group = ALONE,
     ) -> None:
         n = len(examples)
         order = torch.from_numpy(stream(seed, "adequacy/sample").permutation(n))
@@ -52,7 +54,9 @@ class Examination:
         self.radii = radii(ball, examples.images.shape[1:], fine=curve) if attacked and (curve or adequacy) else ()
         self.curve_positions = order[: min(n, CURVE_EXAMPLES if curve else SAMPLE)].sort().values
         self.sample = order[: min(n, SAMPLE)].sort().values
-        self.examinees = [Examinee(net, examples, seed=seed, batch_size=batch_size, loss=loss) for net in nets]
+        self.examinees = [
+            Examinee(net, examples, seed=seed, batch_size=batch_size, loss=loss, group=group) for net in nets
+        ]
         self.verdicts = [Verdicts(suite, n) for _ in nets]
         self.curve = np.full((len(nets), len(self.radii)), np.nan)
         self.checks = np.full((len(nets), len(FIELDS)), np.nan)

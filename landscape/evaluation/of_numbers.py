@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..attacks import PGD, Ball
 from ..borrow import evaluating, full_precision
 from ..data import Examples
+from ..distributed import ALONE, Group
 from ..errors import LandscapeError, UsageError
 from ..losses import Loss, per_example
 from ..streams import example_streams, stream
@@ -59,12 +60,15 @@ class LossExamination:
         *,
         loss: Loss,
         adequacy: bool,
+        group: Group = ALONE,
     ) -> None:
         n = len(examples)
         self.suite, self.ball = suite, ball
         self.adequacy = adequacy and ball.eps > 0 and any(suite.attacks)
         self.sample = torch.from_numpy(stream(seed, "adequacy/sample").permutation(n))[: min(n, SAMPLE)].sort().values
-        self.examinees = [Examinee(net, examples, seed=seed, batch_size=batch_size, loss=loss) for net in nets]
+        self.examinees = [
+            Examinee(net, examples, seed=seed, batch_size=batch_size, loss=loss, group=group) for net in nets
+        ]
         self.clean = np.full((len(nets), n), np.nan)
         self.losses = np.full((len(nets), len(suite.names), n), np.nan)
         self.checks = np.full((len(nets), 2), np.nan)  # mean of the largest losses that more effort finds; flat
@@ -107,10 +111,14 @@ class LossExamination:
     ) -> Iterator[None]:
         todo = positions[torch.from_numpy(np.isnan(row[positions.numpy()]))]
         settled = len(positions) - len(todo)
-        for part, found in examinee.over(todo, partial(largest_losses, examinee, attack)):
-            row[part.numpy()] = found
+
+        def tick() -> None:
             if report is not None:
                 report(name, int((~np.isnan(row[positions.numpy()])).sum()) - settled, len(todo))
+
+        for part, found in examinee.over(todo, partial(largest_losses, examinee, attack), tick=tick):
+            row[part.numpy()] = found
+            tick()
             yield
 
     def _check(self, number: int, examinee: Examinee, report: Report | None) -> tuple[float, float]:

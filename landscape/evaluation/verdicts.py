@@ -13,6 +13,7 @@ from ..attacks import PGD
 from ..attacks.scores import Tick, borrowed_scores
 from ..borrow import evaluating, full_precision
 from ..data import Examples, to_unit
+from ..distributed import ALONE, Group
 from ..errors import LandscapeError
 from ..losses import Loss, cross_entropy
 from ..memory import SavedBytes, available_bytes, out_of_memory
@@ -24,13 +25,15 @@ _log = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]
 UNKNOWN, WRONG, RIGHT = -1, 0, 1
 MOST_AT_ONCE = {"cpu": 256, "cuda": 1024}  # more buys no speed
+_BATCHES_EACH = 3  # of several processes
 _SHARE = 4  # of the free memory, an attack's own copies and the other tenants of the machine take the rest
 
 
 class Examinee:
     """One net and the examples that it is judged on: n images in [0, 1], on the net's device when they are used.
 
-    `loss` is what PGD climbs; the other attacks have losses of their own.
+    `loss` is what PGD climbs; the other attacks have losses of their own. The processes of a `group` each have one, and
+    share what `over` is asked for.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class Examinee:
         seed: int = 0,
         batch_size: int | None = None,
         loss: Loss = cross_entropy,
+        group: Group = ALONE,
     ) -> None:
         self.loss = loss
         first = next(model.parameters())
-        self.model, self.examples, self.seed = model, examples, seed
+        self.model, self.examples, self.seed, self.group = model, examples, seed, group
         self.device, self.dtype = first.device, first.dtype
-        self.batch_size = batch_size or self._fitting()
+        self.batch_size = batch_size or group.from_first(self._fitting)
+        self._together = self.batch_size  # what the processes have agreed on, whatever memory one of them has
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -56,8 +61,27 @@ class Examinee:
         images = to_unit(self.examples.images[positions], device=self.device, dtype=self.dtype)
         return images, self.examples.labels[positions].to(self.device), self.examples.indices[positions].tolist()
 
-    def over(self, positions: Tensor, work: Callable[[Tensor], np.ndarray]) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """Yield (positions, work(positions)) a batch at a time; where memory runs out, half as many are taken."""
+    def over(
+        self, positions: Tensor, work: Callable[[Tensor], np.ndarray], *, tick: Tick | None = None
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Yield (positions, work(positions)) a batch at a time; where memory runs out, half as many are taken.
+
+        Where several processes share the batches, `tick` is called while one waits for the others.
+        """
+        if self.group.world == 1:
+            yield from self._over(positions, work)
+            return
+        # Some batches for each: an attack takes longer on some examples than on others.
+        size = min(self._together, max(1, -(-len(positions) // (_BATCHES_EACH * self.group.world))))
+        parts = list(positions.split(size)) if len(positions) else []
+
+        def whole(part: Tensor) -> np.ndarray:
+            return np.concatenate([found for _, found in self._over(part, work)])
+
+        for number, found in self.group.shared_out(parts, whole, tick=tick):
+            yield parts[number], found
+
+    def _over(self, positions: Tensor, work: Callable[[Tensor], np.ndarray]) -> Iterator[tuple[Tensor, np.ndarray]]:
         start = 0
         while start < len(positions):
             part = positions[start : start + self.batch_size]
@@ -160,7 +184,7 @@ class Verdicts:
         def judge(part: Tensor) -> np.ndarray:
             return examinee.right(part, tick=tick) if attack is None else examinee.withstands(attack, part, tick=tick)
 
-        for part, right in examinee.over(torch.from_numpy(todo), judge):
+        for part, right in examinee.over(torch.from_numpy(todo), judge, tick=tick):
             row[part.numpy()] = right
             yield
         tick()

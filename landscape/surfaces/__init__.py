@@ -8,11 +8,12 @@ from .ladder import Found, Ladder
 from .landmarks import Landmark, judge_landmarks
 from .point import Points
 from .quadratic import quadratic
-from .scan import Grid, Index, Keeper, every, scan
+from .scan import Count, Grid, Index, Keeper, every, kept_by, scan
 
 __all__ = [
     "Audit",
     "Bounds",
+    "Count",
     "Forecast",
     "Found",
     "Grid",
@@ -27,6 +28,7 @@ __all__ = [
     "forecast",
     "grid_shape",
     "judge_landmarks",
+    "kept_by",
     "quadratic",
     "refine",
     "rise_radius",

@@ -16,6 +16,7 @@ from ..attacks.reference import ReferenceAttack
 from ..attacks.square import Square
 from ..borrow import Network, evaluating, full_precision
 from ..data import to_unit
+from ..distributed import ALONE, Group
 from ..errors import UsageError
 from ..losses import per_example
 from ..results.kinds.surface import EVALUATED
@@ -50,11 +51,13 @@ def audit(
     count: int,
     examples: int = EXAMPLES,
     progress: Callable[[int, int], None] | None = None,
+    group: Group = ALONE,
 ) -> Audit:
     """Attack `count` points anew, the one nearest the origin first, by APGD-CE, APGD-DLR and Square on the loss.
 
     The points are stratified by their distance from the origin, and a part of the examples is taken, both by the
-    objective's seed. What the scan found stays in the running, so the gap is never negative.
+    objective's seed. What the scan found stays in the running, so the gap is never negative. The processes of a `group`
+    share the points.
     """
     ladder, objective = points.ladder, points.ladder.objective
     attacked = [number for number, eps in enumerate(ladder.eps) if eps > 0]
@@ -63,28 +66,49 @@ def audit(
     chosen = torch.from_numpy(rows)
     images = to_unit(objective.images[chosen.to(objective.device)], dtype=objective.dtype)
     labels = objective.labels[chosen.to(objective.device)]
-    indices = objective.indices[chosen].tolist()
-    names: list[str] = []
     places = stratified(status, ys, xs, count=count, seed=objective.seed) if attacked else []
-    for done, (row, column) in enumerate(places):
+    names: list[str] = []
+
+    def look(index: Index) -> list[tuple[int, np.ndarray, list[str]]]:
+        row, column = index
         network = points.network(float(xs[column]), float(ys[row]))
-        found = ladder.evaluate(network).losses[:, chosen]
-        for number in attacked:
-            worst = found[number]
-            for attack in stronger(ladder.attacks[number].ball, judges=ladder.judges):
-                losses = _strongest(attack, points, network, images, labels, indices)
-                if losses is not None:
-                    worst = torch.maximum(worst, losses)
-                    name = "pgd" if isinstance(attack, PGD) else attack.name
-                    names = [*names, name] if name not in names else names
-            excess = (worst - found[number]).numpy()
+        return _excess(points, network, attacked, chosen, images, labels)
+
+    done = 0
+
+    def tell() -> None:
+        if progress is not None and places:
+            progress(done, len(places))
+
+    for place, found in group.shared_out(places, look, tick=tell):
+        row, column = places[place]
+        for number, excess, played in found:
+            names += [name for name in played if name not in names]
             gap[number, row, column] = excess.mean()
             errors[number, row, column] = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
-        if progress is not None:
-            progress(done + 1, len(places))
+        done += 1
+        tell()
     effort = f"{STEPS} steps, {QUERIES} queries" if ladder.judges else f"{STEPS} steps, {RESTARTS} restarts"
     words = f"{', '.join(names)} ({effort})" if names else ""
     return Audit(gap, errors, words, len(rows) if names else 0)
+
+
+def _excess(
+    points: Points, network: Network, attacked: list[int], chosen: Tensor, images: Tensor, labels: Tensor
+) -> list[tuple[int, np.ndarray, list[str]]]:
+    """Return, for each attacked radius of one point, what stronger attacks add (examples,), and those that ran."""
+    ladder, indices = points.ladder, points.ladder.objective.indices[chosen].tolist()
+    found = ladder.evaluate(network).losses[:, chosen]
+    told = []
+    for number in attacked:
+        worst, names = found[number], []
+        for attack in stronger(ladder.attacks[number].ball, judges=ladder.judges):
+            losses = _strongest(attack, points, network, images, labels, indices)
+            if losses is not None:
+                worst = torch.maximum(worst, losses)
+                names.append("pgd" if isinstance(attack, PGD) else attack.name)
+        told.append((number, (worst - found[number]).numpy(), names))
+    return told
 
 
 def stronger(ball: Ball, *, judges: bool = True) -> list[ReferenceAttack | PGD]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from ..distributed import ALONE, Group
 from ..results.kinds.surface import FAILED, TODO
 from .point import Values
 
@@ -29,6 +31,24 @@ class Keeper(Protocol):
 
     def put(self, row: int, column: int, values: Values) -> None:
         """Keep what one point gave, on disk before this returns."""
+
+
+class Count:
+    """How many points of a stage are done, told to `progress`: one more at each call; `tick` tells the same again."""
+
+    def __init__(self, progress: Callable[[str, int, int], None] | None, stage: str, total: int) -> None:
+        self._progress, self._stage, self._total = progress, stage, total
+        self._done = 0
+
+    def __call__(self) -> None:
+        """Count one more."""
+        self._done += 1
+        self.tick()
+
+    def tick(self) -> None:
+        """Tell what is done; an interruption is heeded here."""
+        if self._progress is not None:
+            self._progress(self._stage, self._done, self._total)
 
 
 class Grid:
@@ -86,18 +106,56 @@ def scan(
     *,
     keeper: Keeper | None = None,
     report: Callable[[], None] | None = None,
+    tick: Callable[[], None] | None = None,
+    group: Group = ALONE,
 ) -> None:
-    """Evaluate the points of `grid` that are wanted and not known yet; `report` is called after each."""
-    for row, column in wanted:
+    """Evaluate the points of `grid` that are wanted and not known yet; `report` is called after each.
+
+    The processes of a `group` share them, and come by all of them. `tick` is called between points, and may raise.
+    """
+    todo: list[Index] = []
+    for row, column in dict.fromkeys(wanted):
         if grid.done(row, column):
             continue
         values = grid.left(row, column)
         if values is None:
-            values, words = points.values(float(xs[column]), float(ys[row]))
-            if words and not grid.failure:
-                grid.failure = f"at ({xs[column]:g}, {ys[row]:g}): {words}"
-            if keeper is not None:
-                keeper.put(row, column, values)
+            todo.append((row, column))
+            continue
         grid.put(row, column, values)
         if report is not None:
             report()
+    for number, (values, words) in group.shared_out(todo, partial(_evaluate, points, ys, xs), tick=tick):
+        row, column = todo[number]
+        if words and not grid.failure:
+            grid.failure = f"at ({xs[column]:g}, {ys[row]:g}): {words}"
+        if keeper is not None:
+            keeper.put(row, column, values)
+        grid.put(row, column, values)
+        if report is not None:
+            report()
+
+
+def kept_by(
+    keeper: Callable[[Grid, np.ndarray, np.ndarray, list[float]], Keeper] | None,
+    grid: Grid,
+    ys: np.ndarray,
+    xs: np.ndarray,
+    eps: list[float],
+    group: Group = ALONE,
+) -> Keeper | None:
+    """Return where the first process of a group keeps the points of `grid`; all come by what an earlier scan left."""
+    own: list[Keeper] = []
+
+    def begin() -> dict[str, np.ndarray] | None:
+        own.extend([] if keeper is None else [keeper(grid, ys, xs, eps)])
+        return own[0].load() if own else None
+
+    state = group.from_first(begin)
+    if state is not None:
+        grid.leave(state)
+    return own[0] if own else None
+
+
+def _evaluate(points: Evaluated, ys: np.ndarray, xs: np.ndarray, index: Index) -> tuple[Values, str]:
+    row, column = index
+    return points.values(float(xs[column]), float(ys[row]))

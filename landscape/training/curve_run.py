@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..data import ImageData
+from ..distributed import ALONE, Group, Lost
 from ..errors import LandscapeError
 from ..geometry import Curve
 from ..losses import Loss, cross_entropy
@@ -69,33 +70,42 @@ def train_curve(
     loss: Loss = cross_entropy,
     files: CurveFiles | None = None,
     progress: Progress | None = None,
+    group: Group = ALONE,
 ) -> TrainedCurve:
     """Return the curve with its interior control points trained by a recipe, from where they lie; the ends stay.
 
     Each update has a t of its own, uniform in [0, 1], and the attack is the recipe's, on the net at that t. BatchNorm
     uses the statistics of the batch, as in Garipov et al. (2018); the attack, which runs in eval mode, takes those of
     the clean batch at that t. With `files` the run is saved whole on the way, and the same call goes on from there to
-    the same bits.
+    the same bits. Of a `group` every process makes this call and takes its share of each batch; the first alone writes.
     """
     place = next(model.parameters()).device if device is None else torch.device(device)
     net = CurveNet(model, curve)
-    check_trainable(net, data, recipe)
+    check_trainable(net, data, recipe, processes=group.world)
     per_epoch = len(batch_bounds(len(data), recipe.batch_size))
     tracing = Tracing(probe_every=0).resolved(recipe, len(data))
     traced = files is not None and files.traces is not None
-    recorder = tracing.recorder(net, data, recipe, steps_per_epoch=per_epoch, loss=loss) if traced else None
-    trainer = Trainer(net, data, recipe, device=place, recorder=recorder, loss=loss)
+    recorder = (
+        tracing.recorder(net, data, recipe, steps_per_epoch=per_epoch, loss=loss, group=group) if traced else None
+    )
+    trainer = Trainer(net, data, recipe, device=place, recorder=recorder, loss=loss, group=group)
     guard = Guard(recipe, data, 0, loss=loss)
-    keeper = None if files is None else _Keeper(files, trainer, guard, tracing, data)
-    if keeper is not None:
-        keeper.begin()
+    keeper = None if files is None or not group.leads else _Keeper(files, trainer, guard, tracing, data)
+    if files is not None:
+        state = group.from_first(lambda: None if keeper is None else keeper.begin())
+        if state is not None and keeper is None:
+            trainer.load_state(state)
 
     def on_epoch(record: dict[str, Any]) -> None:
         guard.look(net, record, trainer.step)
 
     try:
-        trainer.run(progress=progress, before_batch=None if keeper is None else keeper.before_batch, on_epoch=on_epoch)
-    except KeyboardInterrupt:
+        trainer.run(
+            progress=progress,
+            before_batch=None if keeper is None else keeper.before_batch,
+            on_epoch=on_epoch if group.leads else None,
+        )
+    except (KeyboardInterrupt, Lost):
         if keeper is not None and trainer.whole and trainer.step > 0:
             keeper.write("partial")
         raise
@@ -129,11 +139,11 @@ class _Keeper:
             )
             self._traces = TraceFile(files.traces, {**attrs, "checkpoint": None})
 
-    def begin(self) -> None:
-        """Go on from what an earlier run left, if there is any; raise LandscapeError where it is another run's."""
+    def begin(self) -> dict[str, Any] | None:
+        """Go on from what an earlier run left, and return it; raise LandscapeError where it is another run's."""
         path = self._files.resume
         if self._files.overwrite or not path.exists():
-            return
+            return None
         saved, state = read_state(path)
         check_settings(path, saved, self._files.settings)
         with restoring(path):
@@ -141,6 +151,8 @@ class _Keeper:
             self._guard.load_state(state["guard"])
             self._began -= state["seconds"]
         logger.warning("going on from epoch %d, batch %d (%s)", self._trainer.epoch + 1, self._trainer.batch + 1, path)
+        told: dict[str, Any] = state["trainer"]
+        return told
 
     def before_batch(self) -> None:
         since = time.monotonic() - self._written

@@ -283,7 +283,8 @@ class Trainer:
         x, y = to_unit(x[own], device=self.device, dtype=self._dtype), y[own]
         clean = x
         if self._walk is not None:
-            self._walk.begin_step(step, recipe.seed, x)
+            with group.synchronised(self.model):
+                self._walk.begin_step(step, recipe.seed, x)
         if eps > 0:
             noise = partial(_starts, recipe.seed, self.epoch, rows[own])
             attack, network = recipe.attack_at(eps), self._twin.network(x)
