@@ -38,7 +38,7 @@ def run_connect(
     identity = pair.identity(hash_of(given))
     stem = f"{stem_of(sources[0], pair.first)}+{stem_of(sources[1], pair.second)}"
     path = out or default_path(stem, "connect", identity)
-    found = found_alike(path, identity, pair.first.model, overwrite=overwrite)
+    found = found_alike(path, identity, pair.first.model, shares=len(identity["points"]), overwrite=overwrite)
     if not quiet:
         say(describe(pair))
     if found is not None:

@@ -84,7 +84,7 @@ def examine(request: Request, *, out: Path | None, overwrite: bool, quiet: bool,
     with progress(quiet=quiet, verbose=verbose) as report:
         plan = current().in_turn(lambda: _plan(request, report))
     path = out or default_path(_stem(plan), "evaluate", plan.identity)
-    found = found_alike(path, plan.identity, plan.subjects[0].model, overwrite=overwrite)
+    found = found_alike(path, plan.identity, plan.subjects[0].model, shares=plan.n, overwrite=overwrite)
     if not quiet:
         say(_threat_line(plan))
     if found is None:

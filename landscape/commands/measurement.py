@@ -150,7 +150,7 @@ def measure(
     with progress(quiet=quiet, verbose=verbose, prefix=f"{source}: ") as report:
         plan = current().in_turn(lambda: _plan(source, request, report))
     path = out or default_path(stem_of(source, plan.subject), "hessian", plan.identity)
-    found = found_alike(path, plan.identity, plan.subject.model, overwrite=overwrite, only=plan.columns)
+    found = found_alike(path, plan.identity, plan.subject.model, shares=plan.n, overwrite=overwrite, only=plan.columns)
     if not quiet:
         line = threat_line(
             plan.subject,

@@ -197,7 +197,9 @@ def run_scan(
 ) -> tuple[Path, Result, bool]:
     """Return one checkpoint's surface, its file, and whether it was there already."""
     path = out or default_path(stem_of(source, plan.subject), "surface", plan.identity)
-    found = found_alike(path, plan.identity, plan.subject.model, overwrite=overwrite)
+    found = found_alike(
+        path, plan.identity, plan.subject.model, shares=plan.shape[0] * plan.shape[1], overwrite=overwrite
+    )
     if not quiet:
         say(describe(plan))
         directions.announce(plan.chosen.words)

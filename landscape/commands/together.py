@@ -34,15 +34,23 @@ def in_all_processes(command: Command) -> Command:
 
 
 def found_alike(
-    path: Path, identity: Mapping[str, Any], model: nn.Module, *, overwrite: bool, only: Iterable[str] | None = None
+    path: Path,
+    identity: Mapping[str, Any],
+    model: nn.Module,
+    *,
+    shares: int,
+    overwrite: bool,
+    only: Iterable[str] | None = None,
 ) -> Result | None:
     """Return the result of these settings at `path`, as the first process finds it, or None to make it.
 
-    Raises LandscapeError where the processes do not measure the same thing on the same kind of device, or where none
-    can be written.
+    `shares` is into how many parts its work can be cut: further processes have nothing to do, which is said. Raises
+    LandscapeError where the processes do not measure the same thing on the same kind of device, or where no file can be
+    written.
     """
     from ..distributed import current
     from ..files import check_writable
+    from ..terminal import warn
     from .finished import finished
 
     group = current()
@@ -52,6 +60,9 @@ def found_alike(
         found = None if overwrite else finished(path, dict(identity), only=only)
         if found is None:
             check_writable(path)  # before the hours, not after them
+            if shares < group.world:
+                idle = group.world - shares
+                warn(f"caution: {group.world} processes for work of {shares} parts; {idle} of them have nothing to do")
         return found
 
     return group.from_first(look)

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]
 UNKNOWN, WRONG, RIGHT = -1, 0, 1
 MOST_AT_ONCE = {"cpu": 256, "cuda": 1024}  # more buys no speed
-_BATCHES_EACH = 3  # of several processes
+_BATCHES_EACH, _LEAST = 3, 64  # of several processes; examples
 _SHARE = 4  # of the free memory, an attack's own copies and the other tenants of the machine take the rest
 
 
@@ -71,8 +71,10 @@ class Examinee:
         if self.group.world == 1:
             yield from self._over(positions, work)
             return
-        # Some batches for each: an attack takes longer on some examples than on others.
-        size = min(self._together, max(1, -(-len(positions) // (_BATCHES_EACH * self.group.world))))
+        # Some batches for each, since an attack takes longer on some examples than on others; but none so small that
+        # its calls take the time, and not its examples.
+        each = -(-len(positions) // self.group.world)
+        size = min(self._together, max(-(-each // _BATCHES_EACH), min(each, _LEAST)))
         parts = list(positions.split(size)) if len(positions) else []
 
         def whole(part: Tensor) -> np.ndarray:
