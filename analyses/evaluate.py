@@ -84,7 +84,9 @@ def evaluate(
         )
     else:
         check_for_numbers(suite, curve=curve, ensemble=ensemble)
-        work = LossExamination(judged, suite, ball, examples, seed, batch_size, loss=loss, adequacy=adequacy, group=group)
+        work = LossExamination(
+            judged, suite, ball, examples, seed, batch_size, loss=loss, adequacy=adequacy, group=group
+        )
     if (state := group.from_first(lambda: None if snapshot is None else snapshot.load())) is not None:
         work.load(state)
     for _ in work.run(_titled(progress, titles)):
