@@ -51,6 +51,8 @@ def format_eps(eps: float) -> str:
     if not math.isfinite(eps):
         return "unknown"
     scaled = eps * 255
+    if not math.isfinite(1000 * scaled):  # out of a damaged file
+        return f"{eps:.6g}"
     if eps and abs(scaled - round(scaled)) < 1e-9 * max(1.0, abs(scaled)) and round(eps * 1000) != eps * 1000:
         return f"{round(scaled)}/255"
     exact = Fraction(eps).limit_denominator(10_000)

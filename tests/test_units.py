@@ -113,6 +113,7 @@ def test_every_message_is_one_line_and_usage() -> None:
         (0.0, "0"),
         (1.0, "1"),
         (math.nan, "unknown"),
+        (1e308, "1e+308"),
     ],
 )
 def test_a_budget_is_written_as_people_say_it(eps: float, text: str) -> None:

@@ -21,7 +21,7 @@ from ..spec import nearest
 from . import schema
 from .kinds import TEXT, Array, Kind
 from .result import Result
-from .untrusted import attribute, check_total, is_own, own_dataset, texts
+from .untrusted import attribute, check_heaps, check_total, is_own, own_dataset, texts
 from .values import Value, decode, encode
 
 SNAPSHOT, GROWING = "snapshot", "growing"  # the `kind` of an unfinished computation's file
@@ -188,6 +188,7 @@ def open_to_read(path: str | Path, *, remedy: str = _RUN_AGAIN) -> Iterator[h5py
     try:
         if path.stat().st_size == 0:
             raise ResultError(f"{path} is empty; {remedy}")
+        check_heaps(path)
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
     except ResultError as error:
