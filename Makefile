@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-CODE := landscape analyses figures
+CODE := landscape analyses figures docs/generate.py
 
 .PHONY: demo test lint docs dist bench checkpoints reproduce slice
 

@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 INIT = (HERE / "landscape" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "([^"]+)"$', INIT, re.MULTILINE)
-README = HERE / "README.md"
+URLS = {"Paper": "https://arxiv.org/abs/2006.08403"}  # and "Repository", once there is a public one: docs/releasing.md
 
 # These folders lie at the top of a checkout, beside landscape/; generic top-level names would collide with other
 # people's folders, so they install inside the package.
@@ -49,19 +49,40 @@ DEV = [*TEST, "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 if VERSION is None:
     raise SystemExit('landscape/__init__.py states no version; wanted a line __version__ = "X.Y.Z"')
 
+
+def description() -> str:
+    """Return the README for an index of packages, where links inside the repository lead nowhere.
+
+    They are made whole where there is a repository to lead to; else they become words, and the pictures are left out.
+    """
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    link = r"(!?)\[([^\]]*)\]\((?!https?:)([^)]*)\)"
+    if "Repository" in URLS:
+        places = {"!": "raw", "": "blob"}
+        return re.sub(link, lambda m: f"{m[1]}[{m[2]}]({URLS['Repository']}/{places[m[1]]}/v{VERSION[1]}/{m[3]})", text)
+    paragraphs = [part for part in text.split("\n\n") if not part.startswith(("!", "| | |", "*"))]
+    return re.sub(link, r"\2", "\n\n".join(paragraphs))
+
+
 setup(
     name="landscape",
     version=VERSION[1],
     description="The loss landscape of robust networks, measured with its evidence",
-    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description=description(),
     long_description_content_type="text/markdown",
     author="The Landscape authors",
-    license="MIT",
+    project_urls=URLS,
+    keywords="adversarial training, loss landscape, Hessian, robustness, mode connectivity",
+    license_expression="MIT",
     license_files=["LICENSE"],
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],

@@ -62,8 +62,10 @@ A checkpoint, `NAME.pt`, is a dict of tensors and plain Python that `torch.load(
 PYTHON = """# Python
 
 `import landscape` loads no torch: each name is imported when it is first used. Where `data` is wanted it is
-`(images, labels)`, a Dataset or a DataLoader, images in [0, 1].
+`(images, labels)`, a Dataset or a DataLoader, images in [0, 1]. What only the commands hand over (progress, snapshots,
+provenance) is left out of the signatures.
 """
+PLUMBING = ("provenance_of", "progress", "snapshot", "keeper")
 
 
 def command_line() -> str:
@@ -163,6 +165,8 @@ def _parameters(thing: Callable[..., Any], *, skip: int = 0, between: str = ", "
     """Return the parameters as they stand in the source, annotations and all, without the first `skip`."""
     shown, starred = [], False
     for parameter in list(inspect.signature(thing).parameters.values())[skip:]:
+        if parameter.name in PLUMBING:
+            continue
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             shown.append("*")
             starred = True
