@@ -39,7 +39,7 @@ def draw_density(ax: Axes, results: Sequence[Result]) -> None:
                 alpha=0.6 if len(curve.results) > 1 else 1.0, label=curve.label if number == 0 else "_run",
             )  # fmt: skip
     ax.set_yscale("log")
-    ax.set_ylim(0.1 * min(_one_eigenvalue(result) for result in chosen), 3 * max(_highest(result) for result in chosen))
+    ax.set_ylim(0.1 * min(one_eigenvalue(result) for result in chosen), 3 * max(_highest(result) for result in chosen))
     ax.set_xlabel("Hessian eigenvalue λ")
     ax.set_ylabel("density of the spectrum")
     if len(curves) > 1:
@@ -55,7 +55,8 @@ def density_note(results: Sequence[Result]) -> str:
     return f"Density: Gaussian kernel of standard deviation {shown}; {' / '.join(counts)} probes, outer pairs exact."
 
 
-def _one_eigenvalue(result: Result) -> float:
+def one_eigenvalue(result: Result) -> float:
+    """Return the height of the peak that one single eigenvalue makes."""
     width = float(str(result.attrs["density_kernel_width"]))
     return 1 / (math.sqrt(2 * math.pi) * width * int(str(result.attrs["n_parameters"])))
 

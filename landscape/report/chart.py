@@ -30,11 +30,13 @@ class Axis:
     height: float = 1.0
     ticks: Mapping[int, str] = field(default_factory=dict)
     linear: bool = False  # and never logarithmic
+    low: float = 0.0  # below this a logarithmic axis shows nothing
 
     def packed(self) -> dict[str, Any]:
         """Return the axis as the page reads it."""
         entry: dict[str, Any] = {"label": self.label, "log": self.log, "percent": self.percent, "height": self.height}
         entry |= {"ticks": [list(tick) for tick in self.ticks.items()]} if self.ticks else {}
+        entry |= {"low": self.low} if self.low > 0 else {}
         return {**entry, "linear": True} if self.linear or self.ticks else entry
 
 

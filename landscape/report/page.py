@@ -189,13 +189,20 @@ def _summary(sources: Sequence[Source], left: Sequence[Left]) -> str:
 
 
 def _quality(sources: Sequence[Source]) -> str:
+    table = quality_table(sources)
     return (
         '<section id="quality-box" aria-labelledby="head-quality"><h2 id="head-quality">Data quality</h2>'
+        f"<p>{text(_red(table))}</p>"
         '<p class="note">Red, and marked "!": what the result itself gives as a reason for distrust, by the rules of '
         "<code>landscape info</code> and of the printed figures.</p>"
         '<p class="controls"><label><input type="checkbox" id="flagged-only"> only what is red</label></p>'
-        f"{quality_table(sources)}</section>"
+        f"{table}</section>"
     )
+
+
+def _red(table: str) -> str:
+    flagged, every = table.count('<tr class="flagged">'), table.count('<th scope="row">')
+    return f"Something is red for {flagged} of {every} results." if flagged else "Nothing is red."
 
 
 def _section(kind: str, sources: Sequence[Source], charts: Sequence[tuple[int, Chart]], pictures: str) -> str:

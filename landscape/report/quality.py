@@ -69,7 +69,7 @@ def policies(results: Sequence[Result]) -> list[str]:
 def _finite(result: Result) -> str:
     counted = [name for name in ("loss", "eigenvalues", "lambda_1", "error_rate") if name in result.arrays]
     size = sum(result.arrays[name].size for name in counted)
-    return f"none of {size:,}" if size else ""
+    return f"0 of {size:,}" if size else ""
 
 
 def _attack(result: Result) -> str:
@@ -109,7 +109,7 @@ def _errors(result: Result) -> str:
     arrays = result.arrays
     for error, value, word in (
         ("eigenvalue_se", "eigenvalues", "|λ|"),
-        ("centre_loss_se", "centre_loss", "the loss at the net"),
+        ("centre_loss_se", "centre_loss", "the loss at 0"),
         ("lambda_1_se", "lambda_1", "λ₁"),
         ("loss_se", "loss", "the loss"),
     ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,11 +45,12 @@ def _flag(row: Sequence[str]) -> str:
 
 def evaluation_tables(sources: Sequence[Source]) -> str:
     """Return a table for each evaluation: error in per cent of each net under each attack, and what it can tell."""
-    parts = []
-    for place, source in enumerate(sources):
-        if source.result.kind == "evaluate":
-            parts.append(_evaluation(place, source))
-    return "\n".join(parts)
+    tables = [
+        f"<div>{_evaluation(place, source)}</div>"
+        for place, source in enumerate(sources)
+        if source.result.kind == "evaluate"
+    ]
+    return f'<div class="tables">{"".join(tables)}</div>'
 
 
 def _evaluation(place: int, source: Source) -> str:
@@ -104,15 +104,16 @@ def left_list(left: Sequence[Left]) -> str:
 def provenance(place: int, source: Source) -> str:
     """Return how a result was made: the command, to be copied, and all that the file says of itself."""
     lines = [(key, told) for key, told in describe(source.result) if key != "command"]
-    command = str(source.result.attrs.get("command", ""))
+    # On one line: what is pasted into a shell must not run before it is read.
+    command = text(str(source.result.attrs.get("command", "")).replace("\n", "\\n"))
     rows = "".join(f"<tr><th scope='row'>{text(key)}</th><td>{text(told)}</td></tr>" for key, told in lines)
     thinned = f'<p class="thinned">Thinned for this page: {text(source.thinned)}.</p>' if source.thinned else ""
     return (
-        f'<details class="result" id="result-{place}"><summary>{text(source.name)} '
-        f"<small>{text(source.result.kind)}</small></summary>"
-        f'<p class="command"><code>{text(command)}</code> <button type="button" class="copy" '
-        f'data-copy="{text(command)}">copy</button></p>{thinned}'
-        f"<p><code>{text(Path(source.path))}</code></p><table>{rows}</table></details>"
+        f'<div class="result" id="result-{place}"><p><b>{text(source.name)}</b> {text(source.result.kind)}, '
+        f"<code>{text(source.path)}</code></p>"
+        f'<p class="command"><code>{command}</code> <button type="button" class="copy" '
+        f'data-copy="{command}">copy</button></p>{thinned}'
+        f"<details><summary>all that the file says of itself</summary><table>{rows}</table></details></div>"
     )
 
 

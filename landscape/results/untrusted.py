@@ -7,6 +7,7 @@ followed, and sizes are looked at before anything is read.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import mmap
 import os
@@ -134,10 +135,19 @@ def _check_texts(file: h5py.File, name: str, count: int) -> None:
     """Refuse a count of texts that could come to more than _MOST_TEXT: any number can refer to one long text."""
     if count * os.path.getsize(file.filename) <= _MOST_TEXT:
         return
-    with _mapped(file.filename) as content:
-        longest = max((size for _, size in _heaps(content)), default=0)
-    if count * longest > _MOST_TEXT:
+    state = os.stat(file.filename)
+    if count * _longest(file.filename, state.st_size, state.st_mtime_ns) > _MOST_TEXT:
         raise ResultError(f"{name} holds {count} texts that the file could not; it is damaged or forged")
+
+
+@functools.lru_cache(maxsize=16)
+def _longest(path: str, size: int, changed: int) -> int:
+    """Return the size in bytes of the largest part of a file where texts lie; `size` and `changed` name its state.
+
+    A file is looked through once, and not for each of its texts: two gigabytes take seconds.
+    """
+    with _mapped(path) as content:
+        return max((own for _, own in _heaps(content)), default=0)
 
 
 def check_heaps(path: str | Path) -> None:

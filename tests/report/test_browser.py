@@ -276,7 +276,6 @@ def test_the_table_of_an_evaluation_is_exported_whole(opened: Opened) -> None:
 
 def test_the_command_is_copied_as_it_was_typed(opened: Opened) -> None:
     opened.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    opened.run("document.querySelector('#result-0').open = true")
     button = opened.page.locator("#result-0 button.copy")
     button.click()
     opened.page.wait_for_function("document.querySelector('#result-0 button.copy').textContent === 'copied'")

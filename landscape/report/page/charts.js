@@ -136,7 +136,8 @@ class ChartView {
       const smooth = one.marks === "lines" && raw.length > 40 ? this.smooth : 0;
       const y = smoothed(raw, smooth);
       const extent = this.extents[one.panel];
-      for (const value of y) if (value > 0 && value < Infinity) (extent[0] = Math.min(extent[0], value)), (extent[1] = Math.max(extent[1], value));
+      const least = this.chart.panels[one.panel].low ?? 0;
+      for (const value of y) if (value > least && value < Infinity) (extent[0] = Math.min(extent[0], value)), (extent[1] = Math.max(extent[1], value));
       for (const value of numbers(one.x)) if (value > 0 && value < Infinity) (this.across[0] = Math.min(this.across[0], value)), (this.across[1] = Math.max(this.across[1], value));
       const yaxis = "y" + (this.active.indexOf(one.panel) + 1);
       const trace = {
@@ -174,7 +175,7 @@ class ChartView {
     const { panels, x } = this.chart;
     const shown = this.active.length ? this.active : [0]; // a panel with nothing on it takes no room
     const total = shown.reduce((sum, k) => sum + panels[k].height, 0);
-    const layout = baseLayout(this.plot.clientWidth, 60 + 210 * total + 14 * shown.length);
+    const layout = baseLayout(widthOf(this.plot), 60 + 210 * total + 14 * shown.length);
     const room = 0.05 / Math.max(1, total / 2);
     let top = 1;
     shown.forEach((k, place) => {
@@ -184,7 +185,7 @@ class ChartView {
       if (panel.percent) more.tickformat = ".3~%";
       if (this.logs[k]) Object.assign(more, logAxis(this.extents[k], panel.height < 0.9 ? 4 : 8, panel.percent));
       else if (panel.ticks) Object.assign(more, { tickvals: panel.ticks.map(([at]) => at), ticktext: panel.ticks.map(([, word]) => plain(word)) });
-      else if (panel.height < 0.5) more.nticks = 3;
+      else if (panel.height < 0.5) Object.assign(more, { nticks: 3, rangemode: "tozero" });
       layout["yaxis" + (place + 1)] = axis(panel.label, more);
       top -= share + room;
     });

@@ -42,7 +42,7 @@ class SurfacesView {
     this.log = true;
     this.cap = 1;
     this.point = this.middle(this.one);
-    this.camera = { eye: { x: 1.35, y: -1.55, z: 1.05 } };
+    this.camera = { eye: { x: 1.2, y: -1.4, z: 0.9 } };
     this.controls();
     const name = (side) => () => `surface-${side}-${this.name(side)}`;
     for (const side of ["a", "b"]) {
@@ -217,7 +217,7 @@ class SurfacesView {
   }
 
   planeLayout(surface, box, square) {
-    const width = box.clientWidth;
+    const width = widthOf(box);
     const layout = baseLayout(width, Math.min(430, Math.max(300, 0.82 * width)));
     const range = (values) => [Math.min(...values), Math.max(...values)];
     layout.plot_bgcolor = colours().gap;
@@ -250,7 +250,7 @@ class SurfacesView {
     const text = z.map((row, j) => row.map((_, i) => this.tell(surface, rung, i, j).map(plain).join("<br>")));
     const stops = VIRIDIS.map((colour, k) => [(0.995 * k) / (VIRIDIS.length - 1), colour]);
     const trace = { type: "surface", x: numbers(surface.x), y: numbers(surface.y), z, cmin: low, cmax: top + (scale.cut ? 0 : (top - low) * 0.01), colorscale: [...stops, [1, scale.cut ? BEYOND : VIRIDIS.at(-1)]], showscale: false, text, hoverinfo: "text", lighting: { ambient: 0.75, diffuse: 0.6, specular: 0.05, roughness: 0.9 } };
-    const width = box.clientWidth;
+    const width = widthOf(box);
     const layout = baseLayout(width, Math.min(420, Math.max(280, 0.8 * width)));
     const ticks = roundTicks(scale.low, scale.top, scale.log);
     const line = { gridcolor: colours().grid, color: colours().ink, backgroundcolor: colours().card, showbackground: false };
@@ -364,7 +364,7 @@ class SurfacesView {
       traces.push({ x: numbers(this.other[way]), y, mode: "lines+markers", line: { color: colours().ink, width: 2, dash: "dash" }, marker: { size: 4, symbol: "diamond-open", color: colours().ink }, hoverinfo: "none" });
       tells.push((k) => ["B", ...(way === "x" ? this.tell(this.other, this.b.rung, k, Math.min(this.point.j, numbers(this.other.y).length - 1)) : this.tell(this.other, this.b.rung, Math.min(this.point.i, numbers(this.other.x).length - 1), k))]);
     }
-    const layout = baseLayout(box.clientWidth, 300);
+    const layout = baseLayout(widthOf(box), 300);
     layout.xaxis = axis(surface.labels[way === "x" ? 0 : 1]);
     const linear = { type: "linear", range: [Math.min(0, scale.low), scale.top + 0.05 * (scale.top - scale.low)] };
     layout.yaxis = axis(METRICS[this.metric], scale.log ? logAxis([scale.low, scale.top], 8) : linear);

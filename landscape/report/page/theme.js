@@ -15,6 +15,9 @@ function colours() {
 
 const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false, scrollZoom: false, doubleClick: "reset" };
 
+// How wide a plot is; on paper (A4 or letter) the whole width, or half of it.
+const widthOf = (box) => (printing ? (box.closest(".panels") ? 335 : 690) : box.clientWidth);
+
 function baseLayout(width, height) {
   const { ink, card, grid } = colours();
   return {

@@ -96,7 +96,7 @@ def _barriers(place: int, result: Result, colours: dict[float, Tone]) -> Iterato
         if split == str(result.attrs.get("split")):
             trained, line = _trained(result), prefix == LINE
             yield Series(
-                0, place, "trained at " + _eps(trained), way.eps, way.barrier, colours[trained],
+                0, place, "trained at " + _radius(trained), way.eps, way.barrier, colours[trained],
                 name="line" if line else "curve", low=way.barrier_low, high=way.barrier_high, marks="both",
                 dash=DASHES[line], symbols=[2 * line] * len(way.eps),
             )  # fmt: skip
@@ -108,7 +108,11 @@ def _trained(result: Result) -> float:
 
 
 def _eps(eps: float) -> str:
-    return "ε unknown" if not eps >= 0 else "clean" if eps == 0 else f"ε = {format_eps(eps)}"
+    return "clean" if eps == 0 else _radius(eps)
+
+
+def _radius(eps: float) -> str:
+    return f"ε = {format_eps(eps)}" if eps >= 0 else "ε unknown"
 
 
 def _far_apart(results: Sequence[Result]) -> bool:

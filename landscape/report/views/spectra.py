@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...plots.density import GRID, VALUES, density_note, has_density
+from ...plots.density import GRID, VALUES, density_note, has_density, one_eigenvalue
 from ...plots.labels import Curve, footnote, group
 from ...plots.sizes import SIZES, has_sizes
 from ...plots.spectrum import errors_note
@@ -81,7 +81,8 @@ def _density(results: Sequence[Result], dense: Sequence[Result]) -> Chart:
         for place, result, curve, tone, dash in members(results)
         if has_density(result)
     ]
-    panel = Axis("spectral density (1/nats)", log=True)
+    # From a tenth of the peak of one eigenvalue, so that the outermost ones are seen and the gaps between them are not.
+    panel = Axis("spectral density (1/nats)", log=True, low=0.1 * min(map(one_eigenvalue, dense)))
     return Chart("Spectral density", Axis("Hessian eigenvalue λ (nats)"), [panel], series, density_note(dense))
 
 

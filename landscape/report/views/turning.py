@@ -40,13 +40,20 @@ def _nets(results: Sequence[Result], chosen: Sequence[Result], axis: Axis, told:
     places = {id(result): place for place, result in enumerate(results)}
     curves = group(chosen)
     colours = tones(curve.eps for curve in curves)
-    series = [
-        _cosine(panel, places[id(net)], curve.label, net, name, colours[curve.eps], alone=alone, width=1.0)
-        for curve in curves
-        for net in curve.results
-        for panel, name in enumerate(_NETS)
-        if np.isfinite(net.arrays[name]).any()
-    ]
+    series = []
+    for curve in curves:
+        for net in curve.results:
+            look: Any = {"result": places[id(net)], "group": curve.label, "tone": colours[curve.eps]}
+            for panel, name in enumerate(_NETS):
+                y, se = net.arrays[name], net.arrays[f"{name}_se"]
+                if not np.isfinite(y).any():
+                    continue
+                if alone:
+                    x = np.array([float(str(net.attrs["train_eps"]))])
+                    series.append(Series(panel, x=x, y=y, se=se, marks="markers", **look))
+                else:  # the bands of many nets would hide them
+                    x, also = net.arrays["position"], {"standard error over examples": se}
+                    series.append(Series(panel, x=x, y=y, also=also, width=1.0, **look))
     panels = [Axis(label, linear=True) for label in _NETS.values()]
     return Chart(
         f"Scattering of all nets{told}",
@@ -95,12 +102,7 @@ def _single(results: Sequence[Result], chosen: Sequence[Result], axis: Axis, tol
 
 
 def _cosine(
-    panel: int, place: int, label: str, net: Result, name: str, tone: Tone, *, word: str = "", alone: bool = False,
-    **look: Any,
-) -> Series:  # fmt: skip
+    panel: int, place: int, label: str, net: Result, name: str, tone: Tone, *, word: str = "", **look: Any
+) -> Series:
     x, y, se = (net.arrays[key] for key in ("position", name, f"{name}_se"))
-    if alone:
-        return Series(
-            panel, place, label, np.array([float(str(net.attrs["train_eps"]))]), y, tone, se=se, marks="markers"
-        )
     return Series(panel, place, label, x, y, tone, name=word, se=se, **look)
