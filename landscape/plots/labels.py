@@ -99,8 +99,8 @@ def footnote(results: Sequence[Result]) -> str:
     attacked = [result for result in results if any(eps != 0 for eps in radii(result))]
     shown = dict.fromkeys(format_eps(eps) for result in sorted(results, key=_order) for eps in radii(result))
     parts = [
-        f"{_all(results, 'model', _short_spec)} (P = {_all(results, 'n_parameters')})",
-        f"{_all(results, 'data', _short_spec)} {_all(results, 'split')}, N = {_all(results, 'n_examples')}",
+        f"{_all(results, 'model', short_spec)} (P = {_all(results, 'n_parameters')})",
+        f"{_all(results, 'data', short_spec)} {_all(results, 'split')}, N = {_all(results, 'n_examples')}",
         f"{_all(results, 'norm', _norm)} ε = {', '.join(shown)}",
     ]
     if blocks:
@@ -116,7 +116,7 @@ def footnote(results: Sequence[Result]) -> str:
 
 def seeds_of(results: Sequence[Result]) -> str:
     """Return "training seeds 0, 1, 2", or nothing where the files do not say."""
-    entries = [entry for result in results for entry in _trainings(result)]
+    entries = [entry for result in results for entry in trainings(result)]
     found = {seed for entry in entries for seed in _several(entry.get("seed")) if isinstance(seed, int)}
     if not found:
         return ""
@@ -171,10 +171,10 @@ def _distinct(results: Sequence[Result], name: str, word: Callable[[Any], str]) 
     return list(dict.fromkeys(word(result.attrs.get(name)) for result in sorted(results, key=_order)))
 
 
-def _short_spec(spec: Any) -> str:
+def short_spec(spec: Any) -> str:
     """Return a net's or a data set's spec without the sizes that its data gives it."""
     if isinstance(spec, list):  # of several nets
-        return ", ".join(dict.fromkeys(map(_short_spec, spec)))
+        return ", ".join(dict.fromkeys(map(short_spec, spec)))
     head, _, tail = show(spec).partition(":")
     kept = [part for part in tail.split(",") if part.partition("=")[0] not in ("", "input", "classes")]
     return f"{head}:{','.join(kept)}" if kept else head
@@ -210,10 +210,10 @@ def _float(result: Result, name: str) -> float:
 
 def _training(result: Result) -> dict[str, Any]:
     """Return how a net was trained; of several nets the first."""
-    return next(iter(_trainings(result)), {})
+    return next(iter(trainings(result)), {})
 
 
-def _trainings(result: Result) -> list[dict[str, Any]]:
+def trainings(result: Result) -> list[dict[str, Any]]:
     """Return how each net of a result was trained."""
     return [entry for entry in _several(result.attrs.get("training")) if isinstance(entry, dict)]
 

@@ -111,7 +111,7 @@ def make_page(
             "version": text(__version__),
             "title": text(title),
             "style": (_PARTS / "report.css").read_text(encoding="utf-8"),
-            "summary": text(_summary(sources, left)),
+            "summary": _summary(sources, left),
             "navigation": "".join(f'<a href="#{name}">{text(word)}</a>' for name, word in links),
             "body": "\n".join(body),
             "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -182,9 +182,11 @@ def _summary(sources: Sequence[Source], left: Sequence[Left]) -> str:
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     cautioned = sum(bool(caveats(source.result)) for source in sources)
     parts = [f"{len(sources)} result{'s' if len(sources) > 1 else ''}: {told}."]
-    parts.append(f"{cautioned} with cautions." if cautioned else "No cautions.")
+    parts.append(
+        f'<a href="#quality-box" class="to-red">{cautioned} with cautions</a>.' if cautioned else "No cautions."
+    )
     if left:
-        parts.append(f"{len(left)} file{'s' if len(left) > 1 else ''} left out, listed at the end.")
+        parts.append(f'<a href="#left">{len(left)} file{"s" if len(left) > 1 else ""} left out</a>.')
     return " ".join(parts)
 
 

@@ -13,6 +13,7 @@ from ..results.result import Result
 from ..units import format_eps
 from .gathering import Left, Source
 from .quality import COLUMNS, policies, quality
+from .seeds import seed_tables
 from .words import text
 
 
@@ -50,7 +51,9 @@ def evaluation_tables(sources: Sequence[Source]) -> str:
         for place, source in enumerate(sources)
         if source.result.kind == "evaluate"
     ]
-    return f'<div class="tables">{"".join(tables)}</div>'
+    over = seed_tables([source.result for source in sources if source.result.kind == "evaluate"])
+    seeds = [f"<div>{_table(f'seeds-{k}', *parts)}</div>" for k, parts in enumerate(over)]
+    return f'<div class="tables">{"".join([*seeds, *tables])}</div>'
 
 
 def _evaluation(place: int, source: Source) -> str:

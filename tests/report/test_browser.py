@@ -313,5 +313,11 @@ def test_without_webgl_a_picture_stands_in(opened: Opened) -> None:
     assert "No WebGL here" in opened.page.locator('[data-part="relief-a"]').text_content()
 
 
+def test_printing_draws_every_view_first(opened: Opened) -> None:
+    assert opened.page.pdf().startswith(b"%PDF")
+    undrawn = "[...document.querySelectorAll('.chart .plot')].filter((plot) => !plot.querySelector('.main-svg')).length"
+    assert opened.run(undrawn) == 0
+
+
 def test_nothing_complained_meanwhile(opened: Opened) -> None:
     assert [line for line in opened.said if line.startswith("error")] == []

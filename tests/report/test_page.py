@@ -19,11 +19,13 @@ from landscape.errors import ResultError
 from landscape.report import gather, gathering, make_page
 from landscape.report.blob import Blob
 from landscape.report.quality import quality
+from landscape.report.views.families import families
 from landscape.report.words import script_json, shown, text
 from landscape.results.caveats import caveats, concerns
 from tests.report.folder import HOSTILE, results, write
 from tests.results.made import hessian, with_examples, with_kinks
 from tests.results.made_connect import connect
+from tests.results.made_evaluate import schedules
 from tests.results.made_surface import surface
 from tests.results.made_traces import traces
 
@@ -129,6 +131,27 @@ def test_further_numbers_of_a_hessian_have_charts(tmp_path: Path) -> None:
     assert titles == ["Top of the spectrum", "An adversary that attacks anew", "The examples behind λ₁"]
 
 
+def test_evaluations_are_summed_up_over_seeds(tmp_path: Path) -> None:
+    for seed, result in enumerate(schedules({"constant": (300, 340, 320), "linear": (200, 210, 220)})):
+        result.save(tmp_path / f"seed{seed}.h5")
+    document = make_page(*gather([tmp_path]))
+    (table,) = re.findall(r'<table id="seeds-0".*?</table>', document)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[2:]]
+    assert rows == [
+        ["eps_schedule constant", "3", "0", "1.00(0)", "32.0(2.0)", "32.0(2.0)"],
+        ["eps_schedule linear", "3", "0", "1.00(0)", "21.0(1.0)", "21.0(1.0)"],
+    ]
+
+
+def test_families_are_told_apart_by_words() -> None:
+    ways = [(0.1, "constant"), (0.1, "linear"), (0.2, "linear")]
+    runs = [traces(eps=eps, seed=seed, schedule=way) for eps, way in ways for seed in (0, 1)]
+    found = families([*runs, traces(eps=0.1, seed=1)])
+    assert [(family.label, len(family.members)) for family in found] == [
+        ("ε = 0.1, constant ε (3 runs)", 3), ("ε = 0.1, linear ε (2 seeds)", 2), ("ε = 0.2 (2 seeds)", 2),
+    ]  # fmt: skip
+
+
 def test_a_text_is_safe_in_html_and_in_scripts() -> None:
     assert text("\"'<>&") == "&quot;&#x27;&lt;&gt;&amp;"
     assert shown("a\u202eb\x00") == "a\\u202eb\\x00"
@@ -175,7 +198,7 @@ def test_files_of_other_versions_and_other_things_are_left_out_with_the_reason(t
     assert "no result of ours" in reasons["foreign.h5"]
     made = make_page(sources, left)
     assert all(text(reason) in made for reason in reasons.values())
-    assert "1 result: 1 hessian. No cautions. 4 files left out, listed at the end." in made
+    assert '1 result: 1 hessian. No cautions. <a href="#left">4 files left out</a>.' in made
 
 
 def test_a_result_that_fits_its_kind_and_makes_no_sense_is_left_out(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ function whenSeen(box, view) {
 async function start() {
   document.addEventListener("click", ({ target }) => {
     if (target.matches("button.copy")) copy(target);
+    if (target.matches("a.to-red")) document.getElementById("flagged-only").click();
     if (target.matches("button.csv")) {
       const table = document.getElementById(target.dataset.table);
       save(table.id + ".csv", "text/csv", csv(tableRows(table)));

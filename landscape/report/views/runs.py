@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ...plots.labels import footnote, group
+from ...plots.labels import Curve, footnote
 from ...plots.traces import EXTRAS, LAYERS, smoothing
 from ...results.result import Result
 from ...units import format_eps
 from ..chart import DASHES, Axis, Chart, Series, tones
+from .families import families
 
 _PANELS = {
     "loss": Axis("loss (nats)", log=True),
@@ -46,41 +48,31 @@ def _runs(results: Sequence[Result], runs: Sequence[Result]) -> Chart:
         if (name == "test" and any(test in run.arrays for test in _TESTS for run in runs))
         or any(name in run.arrays and np.isfinite(run.arrays[name]).any() for run in runs)
     ]
-    # A run has no eps of measurement: it is what it was trained at.
-    twins = [Result._as_read(run.kind, run.arrays, {**run.attrs, "eps": run.attrs["train_eps"]}) for run in runs]
-    own = {id(run): place for place, run in enumerate(results)}
-    places = {id(twin): own[id(run)] for twin, run in zip(twins, runs, strict=True)}
-    curves = group(twins)
-    colours = tones(curve.eps for curve in curves)
+    found = families(results, of=lambda result: any(result is run for run in runs))
+    colours = tones(family.eps for family in found)
     series = []
-    for curve in curves:
-        for twin in curve.results:
-            place, arrays = places[id(twin)], twin.arrays
-            dash = _SCHEDULES.get(_schedule(twin), "solid")
+    for family in found:
+        for place, run in family.members:
+            arrays = run.arrays
+            look: Any = {"tone": colours[family.eps], "result": place, "group": family.label}
+            dash = _SCHEDULES.get(_schedule(run), "solid")
             for panel, name in enumerate(names):
                 if name == "test":
                     series += [
-                        Series(
-                            panel, place, curve.label, arrays["test/step"], arrays[test], colours[curve.eps], name=word,
-                            dash=line, marks="both",
-                        )
+                        Series(panel, x=arrays["test/step"], y=arrays[test], name=word, dash=line, marks="both", **look)
                         for test, (word, line) in _TESTS.items()
                         if test in arrays
-                    ]  # fmt: skip
+                    ]
                 elif name in arrays:
                     rows = np.isfinite(arrays[name]) if name in EXTRAS else slice(None)
-                    series.append(
-                        Series(
-                            panel, place, curve.label, arrays["step"][rows], arrays[name][rows], colours[curve.eps],
-                            dash=dash, width=1.0, se=_error(arrays, name, rows),
-                            marks="both" if name in EXTRAS else "lines",
-                        )
-                    )  # fmt: skip
-    window = smoothing(curves)
-    dashes = "Dashes: the schedule of ε (solid constant, dashed linear, dotted cosine). " if len(curves) > 1 else ""
+                    marks, se = "both" if name in EXTRAS else "lines", _error(arrays, name, rows)
+                    x, y = arrays["step"][rows], arrays[name][rows]
+                    series.append(Series(panel, x=x, y=y, dash=dash, width=1.0, se=se, marks=marks, **look))
+    window = smoothing([Curve(tuple(runs), "")])
+    dashes = "Dashes: the schedule of ε (solid constant, dashed linear, dotted cosine). " if len(found) > 1 else ""
     return Chart(
         "Training runs", Axis("mini-batch"), [_PANELS[name] for name in names], series,
-        f"Each line is one run; colours are the eps of training. {dashes}{footnote(twins)}.", smooth=window,
+        f"Each line is one run; colours are the eps of training. {dashes}{footnote(runs)}.", smooth=window,
     )  # fmt: skip
 
 

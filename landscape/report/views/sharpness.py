@@ -6,25 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...plots.labels import group
 from ...plots.sharpness import RISES, note
 from ...results.result import Result
 from ...units import format_eps
 from ..chart import DASHES, Axis, Chart, Series, tones
+from .families import families
 
 
 def sharpness_charts(results: Sequence[Result]) -> list[Chart]:
     """Return the charts of sharpness results: curvature of all nets, and the rises of one net at a time."""
-    places = {id(result): place for place, result in enumerate(results)}
-    curves = group(results)
-    colours = tones(curve.eps for curve in curves)
+    found = families(results)
+    colours = tones(family.eps for family in found)
     series = []
-    for curve in curves:
-        for net in curve.results:
-            place, tone, eps = places[id(net)], colours[curve.eps], net.arrays["eps"]
+    for family in found:
+        for place, net in family.members:
+            tone, eps = colours[family.eps], net.arrays["eps"]
             series.append(
                 Series(
-                    0, place, curve.label, eps, net.arrays["lambda_1"], tone, se=net.arrays["lambda_1_se"],
+                    0, place, family.label, eps, net.arrays["lambda_1"], tone, se=net.arrays["lambda_1_se"],
                     marks="both",
                     also={"residual": net.arrays["lambda_1_residual"], "loss": net.arrays["loss"]}, width=1.0,
                 )
@@ -35,7 +34,7 @@ def sharpness_charts(results: Sequence[Result]) -> list[Chart]:
                     Series(
                         1,
                         place,
-                        curve.label,
+                        family.label,
                         eps,
                         net.arrays["trace"],
                         tone,

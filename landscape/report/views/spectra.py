@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ...plots.density import GRID, VALUES, density_note, has_density, one_eigenvalue
-from ...plots.labels import Curve, footnote, group
+from ...plots.labels import footnote
 from ...plots.sizes import SIZES, has_sizes
 from ...plots.spectrum import errors_note
 from ...results.kinds import KINDS
 from ...results.kinks import census, has_kinks
 from ...results.result import Result
 from ..chart import DASHES, Axis, Chart, Series, Tone, tones
+from .families import families
 
 _NEGATIVE, _OPEN = 1, 2  # bits of a symbol: λ < 0, and not converged
 
@@ -33,23 +34,22 @@ def spectrum_charts(results: Sequence[Result]) -> list[Chart]:
     return found
 
 
-def members(results: Sequence[Result]) -> Iterator[tuple[int, Result, Curve, Tone, str]]:
-    """Yield each result with its place, the curve that it is a run of, the colour of its eps, and dashes."""
-    places = {id(result): place for place, result in enumerate(results)}
-    curves = group(results)
-    colours = tones(curve.eps for curve in curves)
+def members(results: Sequence[Result]) -> Iterator[tuple[int, Result, str, Tone, str]]:
+    """Yield each result with its place, the label of its family, the colour of its eps, and dashes."""
+    found = families(results)
+    colours = tones(family.eps for family in found)
     used: dict[float, int] = {}
-    for curve in curves:
-        dash = DASHES[used.setdefault(curve.eps, 0) % len(DASHES)]
-        used[curve.eps] += 1
-        for result in curve.results:
-            yield places[id(result)], result, curve, colours[curve.eps], dash
+    for family in found:
+        dash = DASHES[used.setdefault(family.eps, 0) % len(DASHES)]
+        used[family.eps] += 1
+        for place, result in family.members:
+            yield place, result, family.label, colours[family.eps], dash
 
 
 def _spectrum(results: Sequence[Result]) -> Chart:
     words = KINDS["hessian"].arrays["pair_status"].codes
     series = []
-    for place, result, curve, tone, dash in members(results):
+    for place, result, label, tone, dash in members(results):
         values, status = result.arrays["eigenvalues"], result.arrays["pair_status"]
         symbols = _NEGATIVE * (values < 0) + _OPEN * (status == 0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,7 +62,7 @@ def _spectrum(results: Sequence[Result]) -> Chart:
             }
         series.append(
             Series(
-                0, place, curve.label, np.arange(1.0, len(values) + 1), np.abs(values), tone, dash=dash, marks="both",
+                0, place, label, np.arange(1.0, len(values) + 1), np.abs(values), tone, dash=dash, marks="both",
                 se=result.arrays["eigenvalue_se"], also=also, symbols=symbols.tolist(),
             )
         )  # fmt: skip
@@ -77,8 +77,8 @@ def _spectrum(results: Sequence[Result]) -> Chart:
 
 def _density(results: Sequence[Result], dense: Sequence[Result]) -> Chart:
     series = [
-        Series(0, place, curve.label, result.arrays[GRID], result.arrays[VALUES], tone, dash=dash)
-        for place, result, curve, tone, dash in members(results)
+        Series(0, place, label, result.arrays[GRID], result.arrays[VALUES], tone, dash=dash)
+        for place, result, label, tone, dash in members(results)
         if has_density(result)
     ]
     # From a tenth of the peak of one eigenvalue, so that the outermost ones are seen and the gaps between them are not.
@@ -88,12 +88,12 @@ def _density(results: Sequence[Result], dense: Sequence[Result]) -> Chart:
 
 def _sizes(results: Sequence[Result]) -> Chart:
     series = []
-    for place, result, curve, tone, _ in members(results):
+    for place, result, label, tone, _ in members(results):
         if has_sizes(result):
             values, errors = result.arrays["by_size/eigenvalues"], result.arrays["by_size/eigenvalue_se"]
             series += [
                 Series(
-                    0, place, curve.label, result.arrays[SIZES], values[:, j], tone, name=f"λ{j + 1}", se=errors[:, j],
+                    0, place, label, result.arrays[SIZES], values[:, j], tone, name=f"λ{j + 1}", se=errors[:, j],
                     marks="both", dash=DASHES[min(j, 3)],
                 )
                 for j in range(values.shape[1])
@@ -104,15 +104,15 @@ def _sizes(results: Sequence[Result]) -> Chart:
 
 def _kinks(results: Sequence[Result]) -> Chart:
     series = []
-    for place, result, curve, tone, _ in members(results):
+    for place, result, label, tone, _ in members(results):
         if has_kinks(result):
             told = census(result)
             both: dict[str, Any] = {"se": told.excess_se, "marks": "both"}
             series += [
-                Series(0, place, curve.label, told.h, told.frozen + told.excess, tone, name="attacked anew", **both),
-                Series(0, place, curve.label, told.h, told.frozen, tone, name="adversary held", dash="dash"),
-                Series(1, place, curve.label, told.h, told.kinks, tone, name="with a kink", marks="both"),
-                Series(1, place, curve.label, told.h, told.lattice, tone, name="missed by the attack", dash="dot"),
+                Series(0, place, label, told.h, told.frozen + told.excess, tone, name="attacked anew", **both),
+                Series(0, place, label, told.h, told.frozen, tone, name="adversary held", dash="dash"),
+                Series(1, place, label, told.h, told.kinks, tone, name="with a kink", marks="both"),
+                Series(1, place, label, told.h, told.lattice, tone, name="missed by the attack", dash="dot"),
             ]
     panels = [Axis("curvature along v1 (nats)"), Axis("share of examples", percent=True, height=0.7)]
     note = (

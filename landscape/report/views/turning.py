@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...plots.labels import group
 from ...plots.scattering import PARTS, READINGS, grounds
 from ...results.kinds.scattering import POSITIONS
 from ...results.result import Result
 from ..chart import GREY, SORTS, Axis, Chart, Series, Tone, tones
+from .families import families
 
 _LINES = {"-": "solid", "--": "dash", ":": "dot"}
 _NETS = {
@@ -37,13 +37,12 @@ def turning_charts(results: Sequence[Result]) -> list[Chart]:
 
 
 def _nets(results: Sequence[Result], chosen: Sequence[Result], axis: Axis, told: str, *, alone: bool = False) -> Chart:
-    places = {id(result): place for place, result in enumerate(results)}
-    curves = group(chosen)
-    colours = tones(curve.eps for curve in curves)
+    found = families(results, of=lambda result: any(result is one for one in chosen))
+    colours = tones(family.eps for family in found)
     series = []
-    for curve in curves:
-        for net in curve.results:
-            look: Any = {"result": places[id(net)], "group": curve.label, "tone": colours[curve.eps]}
+    for family in found:
+        for place, net in family.members:
+            look: Any = {"result": place, "group": family.label, "tone": colours[family.eps]}
             for panel, name in enumerate(_NETS):
                 y, se = net.arrays[name], net.arrays[f"{name}_se"]
                 if not np.isfinite(y).any():
