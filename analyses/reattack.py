@@ -18,7 +18,7 @@ from landscape.surfaces.kinks import Line, unit_directions
 
 STEPS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)  # Euclidean lengths, as the coordinates of a surface
 _LEAST = 1e-6  # below it a second difference in float64 is rounding
-_CHUNK = 128  # examples: what an interruption can cost
+CHUNK = 128  # examples: what an interruption can cost
 _DONE = "reattack_done"
 _ARRAYS = ("curvature", "frozen", "raw", "jump", "distance", "own_jump", "crosses", "verdict")
 _CODES = ("crosses", "verdict")
@@ -86,7 +86,7 @@ def reattack_beside(
     found: dict[str, np.ndarray] = {
         name: np.zeros(shape, np.uint8) if name in _CODES else np.full(shape, np.nan) for name in _ARRAYS
     }
-    chunks = range(0, objective.n, _CHUNK)
+    chunks = range(0, objective.n, CHUNK)
     done = np.zeros((len(directions), len(chunks)), bool)
     if stages is not None and stages.later:
         found = {name: stages.later[f"reattack_{name}"].copy() for name in _ARRAYS}
@@ -97,7 +97,7 @@ def reattack_beside(
                 progress(number * len(chunks) + chunk, done.size)
             if done[number, chunk]:
                 continue
-            part = slice(start, min(start + _CHUNK, objective.n))
+            part = slice(start, min(start + CHUNK, objective.n))
             for name, values in line.measure(v, part).items():
                 found[name][number, :, part] = values
             done[number, chunk] = True

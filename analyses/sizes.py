@@ -54,13 +54,7 @@ def by_size(
     for number, size in enumerate(sizes):
         if progress is not None:
             progress(number, len(sizes))
-        part = frozen.part(torch.isin(examples.indices, select(data, size, seed=seed).indices).nonzero()[:, 0])
-        H = part.hessian()
-        generator = torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1)
-        found = top_eigenpairs(H, few, generator=generator, strict=False, **settings)
-        H.release()
-        terms = curvature_by_example(part, part.w0, found.vectors)
-        rows.append((found.values, found.residuals, standard_error(terms.curvature)))
+        rows.append(of_size(frozen, data, examples, size, few, seed=seed, **settings))
     if progress is not None:
         progress(len(sizes), len(sizes))
     rows.append((pairs.values[:few], pairs.residuals[:few], errors[:few]))
@@ -71,3 +65,16 @@ def by_size(
         "by_size/residuals": residuals,
         "by_size/eigenvalue_se": deviations,
     }
+
+
+def of_size(
+    frozen: Objective, data: ImageData, examples: Examples, size: int, few: int, *, seed: int, **settings: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the first `few` eigenvalues over `size` of the examples, their residuals and standard errors."""
+    part = frozen.part(torch.isin(examples.indices, select(data, size, seed=seed).indices).nonzero()[:, 0])
+    H = part.hessian()
+    generator = torch.Generator().manual_seed(stream_key(seed, "lanczos") >> 1)
+    found = top_eigenpairs(H, few, generator=generator, strict=False, **settings)
+    H.release()
+    terms = curvature_by_example(part, part.w0, found.vectors)
+    return found.values, found.residuals, standard_error(terms.curvature)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..rechecks import Check, Recheck, grouped
+from ..rechecks import ACROSS, Check, Recheck, grouped
 from ..terminal import print_table, say
 
 _TOLD = 12  # numbers that differ, by name; -v tells all
@@ -21,6 +21,10 @@ def show(found: Recheck, *, whole: bool) -> None:
         say(f"differs: {check}")
     if len(differing) > _TOLD and not whole:
         say(f"... and {len(differing) - _TOLD:,} more; -v tells all")
+    if found.across:
+        say(f"{found.across}: tolerances are those across devices, {ACROSS:g} times as wide")
+    if found.aside:
+        say(f"not rechecked: {'; '.join(found.aside)}")
     if found.passed:
         say(f"PASS: {found.path}, {len(found.checks):,} numbers")
     else:

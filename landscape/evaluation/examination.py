@@ -157,7 +157,7 @@ class Examination:
                 black_box=float(black[number]),
                 fall=float(drops.max()),
                 huge=float(self.curve[number, -1]),
-                constant=_constant(examinee, self.sample),
+                constant=is_constant(examinee, self.sample),
                 sample=len(self.sample),
                 largest=self.radii[-1],
             )
@@ -167,7 +167,8 @@ def _ticking(report: Report | None, stage: str, done: int, total: int) -> Callab
     return None if report is None else lambda: report(stage, done, total)
 
 
-def _constant(examinee: Examinee, positions: torch.Tensor) -> bool:
+def is_constant(examinee: Examinee, positions: torch.Tensor) -> bool:
+    """Say whether a net puts all examples at these positions into one class."""
     images, _, _ = examinee.batch(positions)
     with evaluating(examinee.model), torch.no_grad():
         return len(examinee.model(images).argmax(1).unique()) == 1

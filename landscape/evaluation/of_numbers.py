@@ -97,7 +97,7 @@ class LossExamination:
                 assert isinstance(attack, PGD)
                 yield from self._fill(row, every, name, attack, examinee, report)
             if self.adequacy and np.isnan(self.checks[number]).any():
-                self.checks[number] = self._check(number, examinee, report)
+                self.checks[number] = self.check(number, report)
                 yield
 
     def _fill(
@@ -121,8 +121,9 @@ class LossExamination:
             tick()
             yield
 
-    def _check(self, number: int, examinee: Examinee, report: Report | None) -> tuple[float, float]:
+    def check(self, number: int, report: Report | None = None) -> tuple[float, float]:
         """Return the mean of the largest losses on the sample with more effort, and the share without a gradient."""
+        examinee = self.examinees[number]
         stronger = PGD(self.ball, steps=MORE_STEPS, rel_step=0.1, restarts=MORE_RESTARTS)
         row = np.full(len(examinee), np.nan)
         for _ in self._fill(row, self.sample, "adequacy", stronger, examinee, report):
@@ -168,7 +169,7 @@ class LossExamination:
         if not self.adequacy:
             return {}
         verdicts = [
-            _verdict(most, found, flat, len(self.sample))
+            verdict_of(most, found, flat, len(self.sample))
             for (most, flat), found in zip(self.checks.tolist(), self._sampled().tolist(), strict=True)
         ]
         return {"sample_examples": len(self.sample), "verdicts": verdicts}
@@ -193,7 +194,7 @@ def largest_losses(examinee: Examinee, attack: PGD | None, positions: Tensor) ->
     return found
 
 
-def _verdict(most: float, found: float, flat: float, sample: int) -> str:
+def verdict_of(most: float, found: float, flat: float, sample: int) -> str:
     """Say in one line whether the attacks were strong enough, as far as the checks can see."""
     told = (
         f"{MORE_RESTARTS} restarts of {MORE_STEPS} steps bring the mean loss of {sample} examples from {found:.4g} to "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from torch import nn
 from ..errors import ResultError, UsageError
 from ..losses import NAMED, Loss, cross_entropy
 from ..results import Result, read_result
-from . import connect, evaluate, hessian, scattering, sharpness, surface, theory, traces, training
+from . import beside, connect, evaluate, hessian, scattering, sharpness, surface, theory, traces, training
 from .case import Case
-from .numbers import NUDGES, Check, Nets, Unit, judge, nudge
+from .numbers import ACROSS, NUDGES, Check, Nets, Unit, judge, nudge
 from .origin import Given, Origin
 
-__all__ = ["CHECKS", "Check", "Recheck", "recheck"]
+__all__ = ["ACROSS", "CHECKS", "Check", "Recheck", "recheck"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -33,6 +33,13 @@ CHECKS: dict[str, Callable[[Case], Iterator[Unit]]] = {
     "theory": theory.units,
     "traces": traces.units,
 }
+# What of a file of each kind is taken on trust, in words.
+ASIDE: dict[str, Callable[[Case], Iterator[str]]] = {
+    "connect": connect.not_rechecked,
+    "hessian": beside.not_rechecked,
+    "surface": surface.not_rechecked,
+    "traces": traces.not_rechecked,
+}
 _WITHOUT_NETS = ("theory",)
 # What arrays of sizes that do not fit one another, or an attribute of a forger's, come to.
 _DISORDER = (LookupError, ValueError, TypeError, ArithmeticError)
@@ -40,11 +47,16 @@ _DISORDER = (LookupError, ValueError, TypeError, ArithmeticError)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recheck:
-    """What a recheck found: every number that was recomputed, in `checks`; `passed` where all agree."""
+    """What a recheck found: every number that was recomputed, in `checks`; `passed` where all agree.
+
+    `aside` says in words what of the file was not recomputed, and is taken on trust.
+    """
 
     path: Path
     kind: str
     checks: list[Check]
+    aside: list[str] = field(default_factory=list)
+    across: str = ""  # the two devices, where the file was made on another kind than it was rechecked on
 
     @property
     def passed(self) -> bool:
@@ -106,10 +118,12 @@ def recheck(
     _ = case.data
     nets: Nets = [] if result.kind in _WITHOUT_NETS else case.nets
     made: list[list[nn.Module]] = []
+    across = _across(result, device) if nets else ""
+    widened = ACROSS if across else 1.0
 
     def nudged() -> Sequence[Nets]:
         if not made:
-            made.extend([nudge(net, number) for net in nets] for number in range(1, NUDGES + 1))
+            made.extend([nudge(net, number, widened=widened) for net in nets] for number in range(1, NUDGES + 1))
         return made
 
     checks: list[Check] = []
@@ -119,13 +133,23 @@ def recheck(
         for number, unit in enumerate(units):
             if progress is not None:
                 progress("rechecked", number, len(units))
-            checks += judge(unit, nets, nudged)
+            checks += judge(unit, nets, nudged, widened=widened)
     except (UsageError, *_DISORDER) as error:  # nothing that was typed: sources and options have been read above
         said = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise ResultError(f"{path} does not hold together ({said}); it is damaged or forged") from error
     if progress is not None:
         progress("rechecked", len(units), len(units))
-    return Recheck(path, result.kind, checks)
+    aside = list(ASIDE[result.kind](case)) if result.kind in ASIDE else []
+    if result.kind not in _WITHOUT_NETS:
+        aside.append("how the nets were trained, beyond what their checkpoints say")
+    return Recheck(path, result.kind, checks, aside, across)
+
+
+def _across(result: Result, device: str) -> str:
+    """Return in words on what a result was made and is rechecked, where these are of two kinds; else nothing."""
+    made = str(result.attrs.get("device") or "").partition(":")[0]
+    now = str(device).partition(":")[0]
+    return f"made on {made}, rechecked on {now}" if made.isalpha() and made != now else ""
 
 
 def _loss_of(path: Path, result: Result, given: Loss) -> Loss:

@@ -22,6 +22,15 @@ from .origin import control_points
 
 PLACES = 2  # beside the ends and the midpoint
 _OF_PLACE = ("loss", "loss_se", "error_rate")
+_SLOPES = ("gradient_norm", "lambda_1", "lambda_1_residual")
+
+
+def not_rechecked(case: Case) -> Iterator[str]:
+    """Say what of a connect result is taken on trust."""
+    if "curve_training" in case.attrs:
+        yield "how the control points were trained, and in how many steps"
+    if "plane_points" in case.arrays:
+        yield "the curve's projection on a plane, of which pictures are drawn"
 
 
 def units(case: Case) -> Iterator[Unit]:
@@ -38,6 +47,15 @@ def units(case: Case) -> Iterator[Unit]:
             held.append((nets, _along(case, nets, inner, list(groups.values()))))
         return held[0][1] if held[0][0] is nets else held[-1][1]
 
+    lengths = {(name, ""): near(case.attrs[name], rounding=1e-5) for name in ("curve_length", "line_length")}
+    yield Unit(
+        "lengths",
+        lengths,
+        lambda nets: {
+            ("curve_length", ""): along(nets).curves[0].length,
+            ("line_length", ""): along(nets).curves[-1].length,
+        },
+    )
     places = arrays["t"].tolist()
     middle = int(np.argmin(np.abs(arrays["t"] - 0.5)))
     others = [place for place in range(1, len(places) - 1) if place != middle]
@@ -72,6 +90,13 @@ def _place(case: Case, place: int, rows: dict[str, int], along: Callable[[Nets],
             stored[f"{prefix}loss_se", where] = near(arrays[f"{prefix}loss_se"][e, column], scale=loss)
             stored[f"{prefix}error_rate", where] = share(arrays[f"{prefix}error_rate"][e, column], int(n))
 
+    if "" in known and "gradient_norm" in arrays:
+        size = float(arrays["gradient_norm"][place]) + 0.01
+        stored["gradient_norm", f"t {t:.4g}"] = near(arrays["gradient_norm"][place], scale=size, rounding=1e-3)
+    if "" in known and "lambda_1" in arrays:
+        value, residual = (float(arrays[name][place]) for name in _SLOPES[1:])
+        stored["lambda_1", f"t {t:.4g}"] = Stored(value, 2 * residual + 1e-4 * abs(value))
+
     def measure(nets: Nets) -> dict[Key, float]:
         found: dict[Key, float] = {}
         for prefix, row in known.items():
@@ -79,6 +104,8 @@ def _place(case: Case, place: int, rows: dict[str, int], along: Callable[[Nets],
             for e, radius in enumerate(eps):
                 for name in _OF_PLACE:
                     found[f"{prefix}{name}", f"t {t:.4g}, eps {radius:g}"] = float(values[name][e])
+            if prefix == "" and "slopes" in values:
+                found |= {(name, f"t {t:.4g}"): float(v) for name, v in zip(_SLOPES, values["slopes"], strict=True)}
         return found
 
     return Unit(f"t = {t:.4g}", stored, measure)
@@ -128,6 +155,8 @@ def _along(case: Case, nets: Nets, inner: torch.Tensor | None, splits: list[Imag
         seed=int(attrs["seed"]),
         batch_size=case.batch_size,
         loss=case.loss,
+        gradient="gradient_norm" in case.arrays,
+        lambda_1="lambda_1" in case.arrays,
     )
 
 

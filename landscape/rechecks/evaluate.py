@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..errors import ResultError
 from ..evaluation import Examinee, Suite, Verdicts, parse_suite
 from ..evaluation.of_numbers import largest_losses
 from ..statistics import wilson
+from .adequacy import of_errors, of_numbers
 from .case import Case
 from .numbers import Key, Nets, Stored, Unit, near, same
 
@@ -45,6 +47,7 @@ def units(case: Case) -> Iterator[Unit]:
     some = Examples(chosen.images[rows], chosen.labels[rows], chosen.indices[rows])
     if "example_loss" in arrays:
         yield from _losses(case, suite, rows, some)
+        yield from of_numbers(case, suite, ball, partial(_judged, case))
         return
     for number, title in enumerate(titles):
         for place, name in enumerate(names):
@@ -60,12 +63,18 @@ def units(case: Case) -> Iterator[Unit]:
                 return dict(zip(stored, right.astype(float).tolist(), strict=True))
 
             yield Unit(f"{title}, {name}", stored, measure)
+    yield from of_errors(case, suite, ball, partial(_judged, case))
+
+
+def _judged(case: Case, nets: Nets, number: int) -> nn.Module:
+    """Return the net that was judged at a place of the file: one of `nets`, or all of them joined."""
+    join = str(case.attrs["ensemble"])
+    return nets[number] if join == "none" else Ensemble(nets, join=join)
 
 
 def _verdicts(case: Case, nets: Nets, number: int, suite: Suite, place: int, some: Examples) -> np.ndarray:
     """Return whether a net withstands one attack of the suite (s,), in a cascade with those before it."""
-    join = str(case.attrs["ensemble"])
-    net: nn.Module = nets[number] if join == "none" else Ensemble(nets, join=join)
+    net = _judged(case, nets, number)
     first = 0 if suite.cascade else place
     part = Suite(suite.names[first : place + 1], suite.attacks[first : place + 1], suite.cascade)
     verdicts = Verdicts(part, len(some))
@@ -94,8 +103,7 @@ def _losses(case: Case, suite: Suite, rows: torch.Tensor, some: Examples) -> Ite
             def measure(
                 nets: Nets, number: int = number, attack: PGD | None = attack, stored: Any = stored
             ) -> dict[Key, float]:
-                join = str(case.attrs["ensemble"])
-                net = nets[number] if join == "none" else Ensemble(nets, join=join)
+                net = _judged(case, nets, number)
                 found = largest_losses(_examinee(case, net, some), attack, torch.arange(len(some)))
                 return dict(zip(stored, found.tolist(), strict=True))
 

@@ -16,6 +16,7 @@ from ..curvature.lanczos import guard_steps
 from ..losses import error_rate
 from ..objective import Objective
 from ..streams import stream_key
+from .beside import density, reattack, sizes
 from .case import Case, as_tensor, kept, mean_and_error
 from .numbers import Key, Nets, Stored, Unit, near, share
 
@@ -76,6 +77,9 @@ def units(case: Case) -> Iterator[Unit]:
 
     for k in case.picked("pairs", len(vectors), PAIRS):
         yield _pair(case, k, attacked, vectors[k], top)
+    yield from density(case, lambda net: attacked(net).frozen)
+    yield from sizes(case, lambda net: attacked(net).frozen)
+    yield from reattack(case, lambda net: case.objective(net, attack, **settings))
     if len(vectors) == len(values) and attrs.get("guard_passed") and len(values) < attrs["n_parameters"]:
         yield _left_out(case, attacked)
 

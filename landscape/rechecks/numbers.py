@@ -16,6 +16,7 @@ Key = tuple[str, str]  # a group of numbers, such as "eigenvalues"; which one of
 
 ROUNDING = 2e-5  # relative: of float32 sums as long as a net's, in whatever order
 NUDGE = 4.0  # float epsilons of each weight: what another order of summation does to an output
+ACROSS = 4.0  # how many times the rounding and the nudge are where a file was made on another kind of device
 NUDGES, SPREAD = 6, 4.0  # copies of the nets that are nudged, and how many times their largest change is let pass
 
 
@@ -76,16 +77,16 @@ def same(value: float) -> Stored:
     return Stored(float(value), 1e-9 * (1 + abs(float(value)) if math.isfinite(value) else 1.0))
 
 
-def judge(unit: Unit, nets: Nets, nudged: Callable[[], Sequence[Nets]]) -> Iterator[Check]:
-    """Yield a check for each number of a unit.
+def judge(unit: Unit, nets: Nets, nudged: Callable[[], Sequence[Nets]], *, widened: float = 1.0) -> Iterator[Check]:
+    """Yield a check for each number of a unit; `widened` is how many times its rounding is let pass, if a net gave it.
 
     What agrees to its rounding passes. Where something does not, all is measured again at nets that are nudged by a
     rounding, and SPREAD times the largest change that this makes is let pass: so much, and no more, would another
     device's order of summation change it. An attack follows signs of gradients, and some examples hang on one.
     """
     found = unit.measure(nets)
-    off = [key for key, stored in unit.stored.items() if not _agrees(stored, found[key], stored.room)]
-    rooms = {key: stored.room for key, stored in unit.stored.items()}
+    rooms = {key: stored.room * (widened if unit.moves else 1.0) for key, stored in unit.stored.items()}
+    off = [key for key, stored in unit.stored.items() if not _agrees(stored, found[key], rooms[key])]
     if off and unit.moves:
         others = [unit.measure(other) for other in nudged()]
         for key in off:
@@ -95,15 +96,18 @@ def judge(unit: Unit, nets: Nets, nudged: Callable[[], Sequence[Nets]]) -> Itera
         yield Check(*key, stored.value, float(found[key]), rooms[key], passed, stored.most)
 
 
-def nudge(model: nn.Module, number: int) -> nn.Module:
-    """Return a copy of a net whose trainable weights are moved by NUDGE float epsilons of their own size, at random."""
+def nudge(model: nn.Module, number: int, *, widened: float = 1.0) -> nn.Module:
+    """Return a copy of a net whose trainable weights are moved by NUDGE float epsilons of their own size, at random.
+
+    With `widened` by so many times as many.
+    """
     moved = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(number)
     with torch.no_grad():
         for value in moved.parameters():
             if value.requires_grad and value.is_floating_point():
                 noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
-                value.mul_((1 + NUDGE * torch.finfo(value.dtype).eps * noise).to(value.dtype))
+                value.mul_((1 + widened * NUDGE * torch.finfo(value.dtype).eps * noise).to(value.dtype))
     return moved
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from landscape.analyses.scattering import scattering
 
+from ..errors import ResultError
 from ..results import Result
 from ..results.kinds.scattering import COSINES, SCATTERING
 from .case import Case
@@ -124,5 +125,7 @@ def _where(case: Case, row: int) -> str:
 def _other_net(case: Case) -> nn.Module | None:
     name, sha256 = case.attrs.get("to"), case.attrs.get("to_sha256")
     if sha256 is None:
+        if case.attrs["along"] == "to":
+            raise ResultError(f"{case.path} was made on the way to a net in memory, of which it holds no hash")
         return None
     return case.origin.net_of(case.origin.checkpoint(str(name), str(sha256)), case.data)

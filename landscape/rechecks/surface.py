@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,25 @@ from torch import nn
 from landscape.analyses.surface import ADVERSARIES, Prepared, prepare
 
 from ..geometry import Directions
-from ..results.kinds.surface import EVALUATED, NOT_FINITE, SKIPPED
+from ..results.kinds.surface import EVALUATED, INTERPOLATED, NOT_FINITE, SKIPPED
 from ..surfaces import quadratic
+from ..surfaces.audit import look_again
 from .case import Case, kept
 from .numbers import Key, Nets, Stored, Unit, near, share
 
 POINTS = 9
-_OF_POINT = ("loss", "loss_se", "error_rate")
+AUDITED = 1
+_OF_POINT = ("loss", "loss_se", "error_rate", "zero_gradient")
+
+
+def not_rechecked(case: Case) -> Iterator[str]:
+    """Say what of a surface is taken on trust."""
+    if "landmarks/x" in case.arrays:
+        yield "the landmarks, of whose checkpoints the file has names and no hashes"
+    if (case.arrays["status"] == INTERPOLATED).any():
+        yield "interpolated values"
+    if "explained_variance" in case.attrs:
+        yield "the shares of the trajectory's variance"
 
 
 def units(case: Case) -> Iterator[Unit]:
@@ -42,6 +54,20 @@ def units(case: Case) -> Iterator[Unit]:
             },
             moves=False,
         )
+
+    rows = np.isfinite(arrays["directions"]).all(axis=1)
+    gram = {("gram", f"{i + 1}, {j + 1}"): arrays["gram"][i, j] for i in range(rows.sum()) for j in range(i + 1)}
+    directions = arrays["directions"].astype(float)
+    yield Unit(
+        "inner products of the directions",
+        {key: near(value, scale=float(np.abs(arrays["gram"][0, 0])), rounding=1e-5) for key, value in gram.items()},
+        lambda nets: {
+            ("gram", f"{i + 1}, {j + 1}"): float(directions[i] @ directions[j])
+            for i in range(rows.sum())
+            for j in range(i + 1)
+        },
+        moves=False,
+    )
 
     def centre(nets: Nets) -> dict[Key, float]:
         points = prepared(nets[0]).points
@@ -76,6 +102,33 @@ def units(case: Case) -> Iterator[Unit]:
             }
 
         yield Unit(f"point ({a:.3g}, {b:.3g})", dict(_point(case, row, column, eps, n)), point)
+    yield from _audits(case, prepared, eps)
+
+
+def _audits(case: Case, prepared: Callable[[nn.Module], Prepared], eps: list[float]) -> Iterator[Unit]:
+    """Yield a unit for an audited point: the same stronger attacks on the same examples."""
+    arrays = case.arrays
+    audited = [tuple(map(int, place)) for place in np.argwhere(np.isfinite(arrays["attack_gap"]).any(0))]
+    for place in case.picked("audits", len(audited), AUDITED):
+        row, column = audited[place]
+        a, b = float(arrays["x"][column]), float(arrays["y"][row])
+        stored: dict[Key, Stored] = {}
+        for e, radius in enumerate(eps):
+            where = f"x {a:.4g}, y {b:.4g}, eps {radius:g}"
+            if radius > 0:
+                loss = float(arrays["loss"][e, row, column])
+                for name in ("attack_gap", "attack_gap_se"):
+                    stored[name, where] = near(arrays[name][e, row, column], scale=loss, rounding=1e-4)
+
+        def again(nets: Nets, a: float = a, b: float = b) -> dict[Key, float]:
+            found = look_again(prepared(nets[0]).points, a, b, examples=int(case.attrs["audit_examples"]))
+            return {
+                (name, f"x {a:.4g}, y {b:.4g}, eps {eps[e]:g}"): value
+                for e, pair in found.items()
+                for name, value in zip(("attack_gap", "attack_gap_se"), pair, strict=True)
+            }
+
+        yield Unit(f"audit ({a:.3g}, {b:.3g})", stored, again)
 
 
 def settings(case: Case) -> dict[str, Any]:
@@ -129,6 +182,7 @@ def _point(case: Case, row: int, column: int, eps: list[float], n: int) -> Itera
         yield ("loss", where), near(loss)
         yield ("loss_se", where), near(arrays["loss_se"][e, row, column], scale=loss)
         yield ("error_rate", where), share(arrays["error_rate"][e, row, column], n)
+        yield ("zero_gradient", where), share(arrays["zero_gradient"][e, row, column], n)
 
 
 def _of_examples(case: Case, place: tuple[int, ...]) -> Stored:

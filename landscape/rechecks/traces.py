@@ -27,6 +27,18 @@ ROWS = 4
 _OF_BATCH = ("loss", "error_rate", "gradient_norm", "distance_from_init", "eps", "learning_rate")
 
 
+def not_rechecked(case: Case) -> Iterator[str]:
+    """Say what of traces is taken on trust."""
+    if case.attrs["measured"] == "checkpoints":
+        return
+    yield "rows of weights that were not kept, and gradients of half-batches"
+    folders = {"test/step": "test rows", "probe/step": "probes", "layer_gradient_norm": "norms by layer"}
+    folders |= {"gradient_cosine": "cosines with the clean gradient", "lambda_1": "lambda_1"}
+    told = [words for name, words in folders.items() if name in case.arrays]
+    if told:
+        yield ", ".join(told)
+
+
 def units(case: Case) -> Iterator[Unit]:
     """Yield the parts of traces to recompute."""
     if case.attrs["measured"] == "checkpoints":

@@ -62,10 +62,7 @@ def audit(
     ladder, objective = points.ladder, points.ladder.objective
     attacked = [number for number, eps in enumerate(ladder.eps) if eps > 0]
     gap, errors = np.full(status.shape, np.nan), np.full(status.shape, np.nan)
-    rows = np.sort(stream(objective.seed, "audit/examples").permutation(objective.n)[:examples])
-    chosen = torch.from_numpy(rows)
-    images = to_unit(objective.images[chosen.to(objective.device)], dtype=objective.dtype)
-    labels = objective.labels[chosen.to(objective.device)]
+    chosen, images, labels = _chosen(points, examples)
     places = stratified(status, ys, xs, count=count, seed=objective.seed) if attacked else []
     names: list[str] = []
 
@@ -84,13 +81,32 @@ def audit(
         row, column = places[place]
         for number, excess, played in found:
             names += [name for name in played if name not in names]
-            gap[number, row, column] = excess.mean()
-            errors[number, row, column] = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
+            gap[number, row, column], errors[number, row, column] = _mean_and_error(excess)
         done += 1
         tell()
     effort = f"{STEPS} steps, {QUERIES} queries" if ladder.judges else f"{STEPS} steps, {RESTARTS} restarts"
     words = f"{', '.join(names)} ({effort})" if names else ""
-    return Audit(gap, errors, words, len(rows) if names else 0)
+    return Audit(gap, errors, words, len(chosen) if names else 0)
+
+
+def _chosen(points: Points, examples: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the places of the examples that are attacked, their images and their labels."""
+    objective = points.ladder.objective
+    chosen = torch.from_numpy(np.sort(stream(objective.seed, "audit/examples").permutation(objective.n)[:examples]))
+    images = to_unit(objective.images[chosen.to(objective.device)], dtype=objective.dtype)
+    return chosen, images, objective.labels[chosen.to(objective.device)]
+
+
+def _mean_and_error(excess: np.ndarray) -> tuple[float, float]:
+    spread = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
+    return float(excess.mean()), float(spread)
+
+
+def look_again(points: Points, a: float, b: float, *, examples: int) -> dict[int, tuple[float, float]]:
+    """Return the gap at (a, b) and its standard error by the place of each radius over 0: what `audit` finds there."""
+    attacked = [number for number, eps in enumerate(points.ladder.eps) if eps > 0]
+    found = _excess(points, points.network(a, b), attacked, *_chosen(points, examples))
+    return {number: _mean_and_error(excess) for number, excess, _ in found}
 
 
 def _excess(
