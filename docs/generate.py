@@ -71,7 +71,7 @@ PLUMBING = ("provenance_of", "progress", "snapshot", "keeper")
 def command_line() -> str:
     """Return cli.md: the help of every command, in the order of `landscape --help`."""
     parts = [CLI]
-    with click.Context(main, info_name="landscape", terminal_width=WIDTH) as parent:
+    with main.make_context("landscape", [], resilient_parsing=True, terminal_width=WIDTH) as parent:
         parts.append(_help(main.get_help(parent)))
         for name in COMMANDS:
             command = main.get_command(parent, name)
