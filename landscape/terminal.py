@@ -26,7 +26,7 @@ from .launch import launched
 Report = Callable[[str, int, int], None]
 
 _SECONDS_BETWEEN_LINES = 60  # of a long stage under -v
-_TABLE_WIDTH = 100  # columns of a table that goes to a file or a pipe; in a narrower terminal the lines wrap
+_ENDLESS = 1000  # columns, by which a table is measured: it is never cut, and in a narrower terminal its lines wrap
 
 
 class Interruption(KeyboardInterrupt):
@@ -168,7 +168,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(Text(shown(name)), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))  # as text: rich would take [/net] for its own markup
-    Console(width=max(Console().width, _TABLE_WIDTH)).print(table)
+    Console(width=Console(width=_ENDLESS).measure(table).maximum).print(table)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:

@@ -147,7 +147,7 @@ def test_tables_and_pairs_are_whole_in_a_file(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "40")
     file = io.StringIO()
     monkeypatch.setattr(sys, "stdout", file)
-    wide = [str(number) * 12 for number in range(6)]
+    wide = [str(number) * 24 for number in range(6)]
     print_table("a title", list("abcdef"), [wide])
     print_pairs([("command", "landscape hessian " + "x" * 200), ("eps", "[0.1]")])
     lines = [line.strip() for line in file.getvalue().splitlines()]

@@ -100,8 +100,9 @@ def command(
     for source in (first, second):
         resolve_checkpoint(source)
     places_along(settings["points"])  # what is mistyped is not to be found after the training
+    request = Request(**settings)
     path, result, again = run_connect(
-        (first, second), Request(**settings), out=out, overwrite=overwrite, quiet=quiet, verbose=verbose
+        (first, second), request, out=out, overwrite=overwrite, quiet=quiet, verbose=verbose
     )
     if quiet:
         return
@@ -109,5 +110,6 @@ def command(
     control = result.attrs["control_points"]
     if control is not None:
         radii = ",".join(format_eps(float(eps)) for eps in result.arrays["eps"])
-        say_next("landscape", "surface", "--dirs", f"{first},{second},{control}", "--eps", radii, "--grid", "15x15")
+        through = ["--dirs", f"{first},{second},{control}", *request.words]
+        say_next("landscape", "surface", *through, "--eps", radii, "--grid", "15x15")
     say_next("landscape", "plot", path)

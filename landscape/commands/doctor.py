@@ -82,8 +82,6 @@ def command(
         else:
             looks = sum(finding.verdict == LOOK for finding in findings)
             say("PASS" if not looks else f"PASS, with {looks} to look at")
-            named = [("--model", target.model), ("--key", target.key), ("--data", target.data), ("--eps", target.eps)]
-            named.append(("--loss", target.loss))
-            words = [str(word) for pair in named if pair[1] is not None for word in pair]
-            say_next("landscape", "hessian", checkpoint, *words)
+            eps = [] if target.eps is None else ["--eps", target.eps]
+            say_next("landscape", "hessian", checkpoint, *target.words, *eps)
     ctx.exit(1 if stopped else 0)

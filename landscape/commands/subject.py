@@ -104,6 +104,12 @@ class Target:
     device: str = "auto"
     batch_size: int | None = None
 
+    @property
+    def words(self) -> list[str]:
+        """What was typed of net, data and loss, to be typed again in the next command."""
+        named = {"--model": self.model, "--key": self.key, "--data": self.data, "--loss": self.loss}
+        return [word for flag, value in named.items() if value is not None for word in (flag, value)]
+
 
 def load_subject(source: str, target: Target, report: Report, *, try_out: bool = True) -> Subject:
     """Return the net and the data that a checkpoint and the options name; what is left out, the checkpoint says.

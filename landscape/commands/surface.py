@@ -158,7 +158,7 @@ def command(
     if settings["range"] == "auto" and len(plans) > 1:
         radius = max(auto_radius(one, quiet=quiet, verbose=verbose) for _, one in plans)
         if not quiet:
-            say(f"one range for all: the loss has risen by 1 nat within {radius:g}")
+            say(f"one range for all: the largest of their own, {radius:g}")
         bounds = ((-radius, radius), (-radius, radius))
         plans = [(source, replace(one, request=replace(one.request, range=bounds))) for source, one in plans]
     written = []

@@ -1,4 +1,4 @@
-"""The grid of a surface: how many points, and how far it reaches: to where the loss has risen by one nat."""
+"""The grid of a surface: how many points, and how far it reaches: to where the loss has risen by one nat, or by 20."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ Bounds = tuple[float, float]
 DEFAULT_GRID = (21, 21)
 MOST_POINTS = 250_000
 RISE = 1.0  # nats
+CLIFF = 20.0  # rises: on the side where the loss has risen by so many of them, nothing is to be seen beyond
 _WITHIN = 0.05  # the radius is found to this share of itself
 
 
 def rise_radius(points: Points, *, rise: float = RISE, tick: Callable[[], None] | None = None) -> float:
     """Return the radius inside which the loss has risen by `rise` nats on every half-axis, to two digits, upwards.
 
-    The loss is that of the largest radius of the ladder, its adversary as frozen at the origin: forward passes only. A
-    half-axis on which it does not rise so far within the length of the weights does not count.
+    Or, where that is nearer, by CLIFF times as much on one of them: a net may hardly change to one side and be in
+    ruins on the other. The loss is that of the largest radius of the ladder, its adversary as frozen at the origin:
+    forward passes only. A half-axis on which it does not rise so far within the length of the weights does not count.
     """
     ladder = Ladder(points.ladder.objective, points.ladder.attacks[-1:], moves=False)
     ladder.frozen = points.ladder.frozen[-1:]
@@ -38,22 +40,27 @@ def rise_radius(points: Points, *, rise: float = RISE, tick: Callable[[], None] 
     plane = points.plane
     found = []
     most = 0.0
-    for axis, direction in enumerate(plane.directions):
-        reach = max(float(plane.origin.double().norm() / direction.double().norm()), 1e-6)
+    sides = [(axis, sign) for axis in range(len(plane.directions)) for sign in (1, -1)]
+
+    def risen(axis: int, sign: int, by: float) -> Callable[[float], bool]:
+        # what is not finite has risen
+        return lambda r: not loss(*((sign * r, 0) if axis == 0 else (0, sign * r))) < centre + by
+
+    for axis, sign in sides:
+        reach = max(float(plane.origin.double().norm() / plane.directions[axis].double().norm()), 1e-6)
         most = max(most, reach)
-        for sign in (1, -1):
-
-            def risen(r: float, axis: int = axis, sign: int = sign) -> bool:
-                value = loss(*((sign * r, 0) if axis == 0 else (0, sign * r)))
-                return not value < centre + rise  # what is not finite has risen
-
-            high = reach / 64
-            while high < reach and not risen(high):
-                high *= 2
-            if high >= reach and not risen(reach):
-                continue
-            found.append(_bisect(risen, high / 2 if high > reach / 64 else 0.0, min(high, reach)))
-    return _upwards(max(found, default=most))
+        enough = risen(axis, sign, rise)
+        high = reach / 64
+        while high < reach and not enough(high):
+            high *= 2
+        if high >= reach and not enough(reach):
+            continue
+        found.append(_bisect(enough, high / 2 if high > reach / 64 else 0.0, min(high, reach)))
+    radius = max(found, default=most)
+    for side in sides:
+        if (fallen := risen(*side, CLIFF * rise))(radius):
+            radius = _bisect(fallen, 0.0, radius)
+    return _upwards(radius)
 
 
 def _bisect(risen: Callable[[float], bool], low: float, high: float) -> float:
@@ -85,6 +92,11 @@ def grid_shape(grid: tuple[int, int] | int | None, *, line: bool) -> tuple[int, 
     return nx, ny
 
 
+def auto_rule(radius: float) -> str:
+    """Return the words that say how a range was chosen by itself."""
+    return f"auto: within {radius:g} the loss has risen by {RISE:g} nat to each side, or by {CLIFF:g} to one"
+
+
 def axes(
     range: str | float | tuple[Bounds, Bounds],
     shape: tuple[int, int],
@@ -97,7 +109,7 @@ def axes(
         if range != "auto":
             raise UsageError(f"range {range!r} is unknown; give auto, half a width, or (low, high) for x and for y")
         radius = rise_radius(points, tick=tick)
-        bounds, rule = ((-radius, radius), (-radius, radius)), f"auto: the loss has risen by 1 nat within {radius:g}"
+        bounds, rule = ((-radius, radius), (-radius, radius)), auto_rule(radius)
     elif isinstance(range, int | float):
         bounds, rule = ((-float(range), float(range)), (-float(range), float(range))), "given"
     else:

@@ -29,6 +29,21 @@ def test_within_the_radius_the_loss_has_risen_by_one_nat_on_every_half_axis_and_
     assert float(f"{radius:.2g}") == radius
 
 
+def cliff(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return a loss that rises ten thousand times as fast to one side of the probe's origin as to the others."""
+    x, y = outputs[:, 0] - 0.25, outputs[:, 1] + 0.5
+    return torch.where(x > 0, 1e5, 10.0) * x**2 + 10 * y**2
+
+
+def test_a_side_that_has_fallen_to_ruins_ends_the_range() -> None:
+    objective = Objective(Probe(), torch.zeros(3, 1, 2, 2, dtype=torch.float64), torch.zeros(3).long(), loss=cliff)
+    plane = Plane(objective.w0, *torch.eye(2, dtype=torch.float64))
+    points = Points(Ladder(objective, [PGD(LinfBall(0.0))]), plane, Statistics(objective))
+    points.ladder.freeze(points.network(0, 0))
+    fallen = math.sqrt(20 / 1e5)
+    assert fallen <= rise_radius(points) <= 1.11 * fallen
+
+
 def test_a_smaller_rise_needs_a_smaller_radius() -> None:
     points = Linear().points(0.1)
     assert rise_radius(points, rise=0.1) < rise_radius(points, rise=1.0) < rise_radius(points, rise=10.0)
@@ -49,7 +64,7 @@ def test_axes_reach_from_bound_to_bound_and_hold_the_origin_exactly() -> None:
     xs, ys, _ = axes(0.7, (41, 1), Linear().points())
     assert (len(xs), xs[20], list(ys)) == (41, 0.0, [0.0])
     xs, _, rule = axes("auto", (3, 3), Linear().points())
-    assert rule == f"auto: the loss has risen by 1 nat within {xs[-1]:g}"
+    assert rule == f"auto: within {xs[-1]:g} the loss has risen by 1 nat to each side, or by 20 to one"
 
 
 @pytest.mark.parametrize("bounds", [(1.0, 1.0), (2.0, -2.0), (0.0, math.nan), (-math.inf, 1.0)])
