@@ -32,6 +32,7 @@ from landscape.curvature import (
     standard_error,
     top_eigenpairs,
 )
+from landscape.curvature.basis import STORED
 from landscape.curvature.density import PROBES
 from landscape.data import as_data, select
 from landscape.distributed import ALONE, Group
@@ -78,6 +79,7 @@ def hessian(
     along: Any = 1,
     h: Sequence[float] = STEPS,
     keep_vectors: float = KEEP_VECTORS,
+    basis: str = "float64",
     max_products: int | None = None,
     strict: bool = False,
     provenance_of: Mapping[str, Any] | None = None,
@@ -100,6 +102,7 @@ def hessian(
     With `adversary` "reattack" the curvature of the loss whose adversary attacks anew is taken along the first `along`
     eigenvectors, or along directions (d, P) given there, by central differences over the steps `h` (`reattack/...`);
     the eigenpairs are still those of the frozen Hessian, in which no kink can be seen.
+    The solver's basis takes most of the memory; `basis` "float32" halves it.
     An unconverged result warns, or raises NotConverged under `strict`. The processes of a `group` each make this call
     within `distributed.led`: from a line on, the first runs it and the others help with their share of the examples.
     See docs/method.md; Liu et al. 2020, section 4.
@@ -115,6 +118,8 @@ def hessian(
         raise UsageError(f"--sizes are for --method lanczos; got --method {method}")
     if density:
         probes = read_integer("probes", probes, least=2)  # an interval is over several
+    if basis not in STORED:
+        raise UsageError(f"basis {basis!r} is unknown; {nearest(basis, tuple(STORED))}")
     tol = read_positive("tol", tol, such_as="1e-3")
     seed = read_integer("seed", seed, least=0)
     pgd = read_attack(attack, norm, eps)
@@ -179,6 +184,7 @@ def hessian(
             strict=False,
             progress=_staged(progress, "eigenpairs"),
             snapshot=stages or snapshot,
+            stored=basis,
         )
     arrays, numbers = density_beside(H, pairs, probes, seed, _staged(progress, "density")) if density else ({}, {})
     H.release()
@@ -214,7 +220,7 @@ def hessian(
             "residuals": pairs.residuals,
             "eigenvalue_se": errors,
             "gauss_newton": terms.gauss_newton.mean(axis=1),
-            "gradient_projection": (pairs.vectors @ gradient).cpu().numpy(),
+            "gradient_projection": (pairs.vectors @ gradient.to(pairs.vectors.device)).cpu().numpy(),
             "pair_status": pairs.status,
             "eigenvectors": pairs.vectors[:kept].float().cpu().numpy(),
             **arrays,

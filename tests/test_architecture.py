@@ -37,7 +37,7 @@ LAZILY = {
 }
 TORCHLESS = {*FLOORS[0].split(), *FLOORS[4].split(), "figures"}
 LIGHT = {"cli", "options", "terminal", "errors", "units", "launch", "spec"}  # `landscape --help` answers in 0.1 s
-HEARS_PICKLES = "landscape/distributed/queue.py"  # of the other processes of its own run, as torch.distributed does
+HEARS_PICKLES = "landscape/distributed/bond.py"  # of the other processes of its own run, as torch.distributed does
 MAY_READ_PICKLES = {"landscape/safe_load.py", "landscape/training/resume.py"}
 
 

@@ -60,6 +60,13 @@ NOT_CONVERGED = 3
 @click.option(
     "--keep-vectors", type=click.IntRange(0), default=256, show_default=True, help="MiB of eigenvectors kept."
 )
+@click.option(
+    "--basis",
+    type=click.Choice(["float64", "float32"]),
+    default="float64",
+    show_default=True,
+    help="How the solver keeps its vectors: float32 halves the memory.",
+)
 @options.written
 @click.pass_context
 @in_all_processes
@@ -121,6 +128,8 @@ def _check(checkpoints: tuple[str, ...], out: Path | None, per_layer: bool, sett
         raise UsageError("--max-products means nothing to the power method; leave it out, or give --method lanczos")
     if settings["guard"] is not None and settings["method"] == "power":
         raise UsageError("the power method has no guard; leave --guard and --no-guard out, or give --method lanczos")
+    if settings["basis"] != "float64" and settings["method"] == "power":
+        raise UsageError("the power method keeps no basis; leave --basis out, or give --method lanczos")
     if settings["params"] is not None and per_layer:
         raise UsageError("--params names one block and --per-layer takes each layer's; give one of the two")
     block = settings["params"] is not None or per_layer

@@ -53,6 +53,7 @@ class Request(Target):
     sizes: tuple[int, ...] = ()
     max_products: int | None = None
     keep_vectors: int = KEEP_VECTORS  # MiB
+    basis: str = "float64"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,7 @@ class Plan:
             "max_products": request.max_products,
             "keep_vectors": request.keep_vectors,
             **subject.asked,
+            **({"basis": request.basis} if request.basis != "float64" else {}),
             **({"params": request.params} if request.params is not None else {}),
             **({"weight_decay": self.weight_decay} if self.weight_decay else {}),
             **({"density_probes": self.probes} if request.density else {}),
@@ -237,6 +239,7 @@ def _compute(plan: Plan, path: Path, overwrite: bool, report: Report) -> Result:
                 along=plan.along,
                 h=plan.h,
                 keep_vectors=request.keep_vectors,
+                basis=request.basis,
                 provenance_of={**plan.subject.provenance(), "command": command_line(), "settings": plan.identity},
                 progress=report,
                 snapshot=partial,

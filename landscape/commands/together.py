@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..launch import launched
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +24,8 @@ def in_all_processes(command: Command) -> Command:
 
     @functools.wraps(command)
     def run(*args: Any, quiet: bool, **settings: Any) -> Any:
+        if launched():  # before torch is loaded: where a process dies, it would print its own C++ stack for each other
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from ..distributed import found_group, joined, one_voice
 
         group = found_group()

@@ -82,7 +82,7 @@ def spectral_density(
         raise UsageError(f"probes = {probes} of {steps} steps; wanted two probes or more, of one step or more")
     generator = generator if generator is not None else torch.Generator().manual_seed(0)
     n, total = H.shape[0], search_steps + probes * steps
-    space = KrylovSpace(H, len(values) + search_steps + max(search_steps, steps) + 1, generator)
+    space = KrylovSpace(H, len(values) + search_steps + max(search_steps, steps) + 1, generator, home=vectors.device)
     space.deflate(values, vectors)
     spent = 0
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import LandscapeError
+from .basis import combine, dot, replace, subtract
 
 _PASSES = 4  # reorthogonalisation stops earlier, as soon as a pass takes away less than half of the vector
 _BREAKDOWN = 1e-13  # relative length below which a new direction is rounding error
@@ -35,18 +36,28 @@ class KrylovSpace:
     Holds H V_p' = V' S with V (p + pending, P) and S (p + pending, p): the top square of S is H compressed to the
     space, its rows below are the couplings to the pending vectors, and so the residuals. One start gives Lanczos'
     recurrence; more starts (`inject`) give a band; Ritz vectors in place of the rows (`restart`) give the thick restart
-    of Wu and Simon (2000). The rows are float64 whatever the precision of H: in float32 the residuals would lie.
+    of Wu and Simon (2000). What is reckoned is float64 whatever the precision of H: in float32 the residuals would lie.
+    The rows lie where H does unless `home` is elsewhere, and may be stored in less (`stored`), rounded as they come in.
     """
 
-    def __init__(self, H: SymmetricOperator, capacity: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        H: SymmetricOperator,
+        capacity: int,
+        generator: torch.Generator,
+        *,
+        home: torch.device | None = None,
+        stored: torch.dtype = torch.float64,
+    ) -> None:
         self.H = H
+        self.home = H.device if home is None else home
         self.generator = generator
         self.dimension = H.shape[0]
         self.processed = 0
         self.size = 0
         self.scale = 0.0
         self.asymmetry = 0.0  # largest |v_i'Hv_j - v_j'Hv_i| met so far
-        self.rows = torch.empty(0, self.dimension, dtype=torch.float64, device=H.device)
+        self.rows = torch.empty(0, self.dimension, dtype=stored, device=self.home)
         self.coupling = np.zeros((0, 0))
         self.widen(capacity)
 
@@ -74,7 +85,7 @@ class KrylovSpace:
         """Make room for `capacity` rows, or for as many as there are dimensions."""
         rows, coupling = self.rows, self.coupling
         capacity = min(capacity, self.dimension)
-        self.rows = torch.empty(capacity, self.dimension, dtype=torch.float64, device=self.H.device)
+        self.rows = rows.new_empty(capacity, self.dimension)
         self.coupling = np.zeros((capacity, capacity))
         self.rows[: self.size] = rows[: self.size]
         self.coupling[: self.size, : self.size] = coupling[: self.size, : self.size]
@@ -101,7 +112,7 @@ class KrylovSpace:
         """Add a random direction, orthogonal to all the rows, as the last pending one; False where none is left."""
         if self.size >= self.dimension:
             return False
-        start = torch.randn(self.dimension, dtype=torch.float64, generator=self.generator).to(self.H.device)
+        start = torch.randn(self.dimension, dtype=torch.float64, generator=self.generator).to(self.home)
         start /= start.norm()
         _, length = self._orthogonalise(start, scale=1.0)
         self._append(start / length)
@@ -114,21 +125,22 @@ class KrylovSpace:
         """
         p = self.processed
         # The operator may be of another precision: a float32 matrix multiplies float32 vectors.
-        product = (self.H @ self.rows[p + pending].to(getattr(self.H, "dtype", torch.float64))).to(torch.float64)
+        sent = self.rows[p + pending].to(self.H.device, getattr(self.H, "dtype", torch.float64))
+        product = (self.H @ sent).to(self.home, torch.float64)
         norm = float(product.norm())
         if not math.isfinite(norm):
             raise LandscapeError(
                 "a Hessian product is not finite, so no eigenvalue can be found; check the net's weights and its loss"
             )
         self._swap(p, p + pending)  # after the product: one that is interrupted leaves the space as it was
-        row = self.rows[p]
+        row = self.rows[p].to(torch.float64)
         self.scale = max(self.scale, norm)
         # By symmetry the components along the processed rows are known; what the full passes then find is rounding.
         known = np.flatnonzero(self.coupling[p, :p])
         coefficients = torch.zeros(self.size, dtype=torch.float64)
         coefficients[known] = torch.from_numpy(self.coupling[p, known])
         for i in known:
-            product -= self.coupling[p, i] * self.rows[i]
+            product -= self.coupling[p, i] * self.rows[i].to(torch.float64)
         diagonal = float(row @ product)
         product -= diagonal * row
         coefficients[p] = diagonal
@@ -151,16 +163,13 @@ class KrylovSpace:
 
     def vectors(self, coordinates: np.ndarray) -> Tensor:
         """Return the vectors (m, P) that coordinates (p, m) in the first p rows stand for."""
-        return torch.from_numpy(coordinates.T.copy()).to(self.rows.device) @ self.rows[: len(coordinates)]
+        return combine(torch.from_numpy(coordinates.T.copy()).to(self.home), self.rows[: len(coordinates)])
 
     def restart(self, values: np.ndarray, coordinates: np.ndarray) -> None:
         """Put m Ritz vectors, values (m,) and coordinates (p, m), in place of the processed rows; keep the pending."""
         p, m, pending = self.processed, len(values), self.pending
         border = self.coupling[p : self.size, :p] @ coordinates
-        kept = self.vectors(coordinates)
-        waiting = self.rows[p : self.size].clone()
-        self.rows[:m] = kept
-        self.rows[m : m + pending] = waiting
+        replace(torch.from_numpy(coordinates.T.copy()).to(self.home), self.rows[: self.size], pending)
         self.coupling[:] = 0
         self.coupling[:m, :m] = np.diag(values)
         self.coupling[m : m + pending, :m] = border
@@ -169,7 +178,7 @@ class KrylovSpace:
     def state(self) -> dict[str, np.ndarray]:
         """Return all that `load` needs to go on bit for bit: views of arrays that the next step changes."""
         return {
-            "rows": self.rows[: self.size].cpu().numpy(),
+            "rows": _in_numpy(self.rows[: self.size].cpu()),
             "coupling": self.coupling[: self.size, : self.size],
             "counts": np.array([self.processed, self.size, self.capacity]),
             "scale": np.array([self.scale, self.asymmetry]),
@@ -205,11 +214,17 @@ class KrylovSpace:
         total = torch.zeros(self.size, dtype=torch.float64)
         before = float(vector.norm())
         for _ in range(_PASSES):
-            components = rows @ vector
-            vector -= components @ rows
+            components = dot(rows, vector)
+            subtract(vector, components, rows)
             total += components.cpu()
             after = float(vector.norm())
             if after > before / 2 or after <= _BREAKDOWN * scale:
                 break
             before = after
         return total, after
+
+
+def _in_numpy(rows: Tensor) -> np.ndarray:
+    # NumPy has no bfloat16; float32 holds it exactly.
+    found: np.ndarray = (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
+    return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,10 +13,14 @@ import torch
 from ..errors import LandscapeError, UsageError
 from ..memory import available_bytes
 from ..spec import nearest
+from .basis import STORED
 from .krylov import KrylovSpace, SymmetricOperator
+
+_log = logging.getLogger(__name__)
 
 _ASYMMETRY = 100  # times the rounding of a product: beyond it, a residual bounds no error
 GUARD_CONFIDENCE = 0.99
+_SPARE, _AT_WORK = 3, 2  # rows beyond those of the steps; vectors in float64 beside the basis
 _ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "la": lambda values: np.argsort(-values, kind="stable"),
     "lm": lambda values: np.argsort(-np.abs(values), kind="stable"),
@@ -28,18 +34,45 @@ def guard_steps(n: int) -> int:
     return math.ceil(math.log(max(n, 2))) + 2
 
 
-def _affordable_rows(H: SymmetricOperator, k: int) -> int:
-    # Four times k rows restart so seldom that it costs next to nothing; twice k cost a few products more.
-    most, least = max(4 * k, 40), max(2 * k, 20)
-    n = H.shape[0]
-    free = available_bytes(H.device)
-    needed = 8 * n * (least + guard_steps(n))
-    if needed > free:
-        raise LandscapeError(
-            f"{k} eigenpairs of {n:,} parameters need a basis of {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB "
-            f"are free on {H.device}; try a smaller --top"
-        )
-    return int(min(most, max(least, free // 4 // (8 * n) - guard_steps(n))))
+@dataclass(frozen=True)
+class Room:
+    """How many rows of a basis there is room for, besides the guard's; where they lie; the bytes that all of it takes.
+
+    The law: rows of R^n in 8, 4 or 2 bytes a number, and in float64 the k vectors that come out of them and two more
+    that are at work. A product takes its own (`HessianOperator`).
+    """
+
+    rows: int
+    home: torch.device
+    bytes: int
+
+
+def find_room(H: SymmetricOperator, k: int, *, guard: int, stored: torch.dtype, max_products: int) -> Room:
+    """Return the room for a basis of k pairs: on H's device, or in the host's memory where that has too little.
+
+    Raises LandscapeError, with the bytes that it would take, where neither has enough.
+    """
+    # Four times k rows restart so seldom that it costs next to nothing; twice k cost a few products more. A run that
+    # ends before it restarts has no use for either.
+    most, least = (min(rows, max_products + 1) for rows in (max(4 * k, 40), max(2 * k, 20)))
+    n, size = H.shape[0], stored.itemsize
+    beside = 8 * n * (k + _AT_WORK)
+    needed = size * n * (least + guard + _SPARE) + beside
+    homes = [H.device] if H.device.type == "cpu" else [H.device, torch.device("cpu")]
+    for home in homes:
+        free = available_bytes(home)
+        if needed <= free:
+            rows = int(min(most, max(least, free // 4 // (size * n) - guard)))
+            if home != H.device:
+                _log.info("the basis of %.1f GiB lies in the host's memory: %s has no room", needed / 2**30, H.device)
+            return Room(rows, home, size * n * (rows + guard + _SPARE) + beside)
+    told = " and ".join(f"{available_bytes(home) / 2**30:.1f} GiB are free on {home}" for home in homes)
+    smaller = "a smaller --top" if size < 8 else "--basis float32, or a smaller --top"
+    rows = least + guard + _SPARE
+    raise LandscapeError(
+        f"{k} eigenpairs of {n:,} parameters need a basis of {needed / 2**30:.1f} GiB ({rows} vectors of {size} bytes "
+        f"a parameter and {k + _AT_WORK} of 8), and {told}; try {smaller}"
+    )
 
 
 def guard_resolution(n: int, steps: int, probability: float) -> float:
@@ -84,6 +117,7 @@ class Lanczos:
         capacity: int | None = None,
         max_products: int | None = None,
         generator: torch.Generator | None = None,
+        stored: str = "float64",
     ) -> None:
         n = H.shape[0]
         if not 1 <= k <= n:
@@ -96,9 +130,14 @@ class Lanczos:
         self.k, self.which, self.tol, self.precision = k, which, tol, precision
         self.guard_steps = guard_steps(n) if guard else 0
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        rows = _affordable_rows(H, k) if capacity is None else max(capacity, k + 8)
-        self.space = KrylovSpace(H, rows + self.guard_steps + 3, generator)
         self.max_products = max(400, 40 * k) if max_products is None else max_products
+        rows, home = 0 if capacity is None else max(capacity, k + 8), H.device
+        if capacity is None:
+            room = find_room(H, k, guard=self.guard_steps, stored=STORED[stored], max_products=self.max_products)
+            rows, home = room.rows, room.home
+            if hasattr(H, "reserved") and home == H.device:
+                H.reserved = room.bytes  # its rows are not touched yet, and would count as free
+        self.space = KrylovSpace(H, rows + self.guard_steps + _SPARE, generator, home=home, stored=STORED[stored])
         self.values = np.empty(0)
         self.residuals = np.empty(0)
         self.coordinates = np.empty((0, 0))

@@ -59,6 +59,7 @@ class HessianOperator:
         self.w = (objective.w0 if w is None else w).to(objective.device, objective.dtype)
         self.device, self.dtype = objective.device, objective.dtype
         self.products = 0
+        self.reserved = 0  # bytes on the device that are somebody's, though they are not taken yet
         self._budget = memory_budget
         self._keep_graphs = keep_graphs
         self._batch_size = batch_size
@@ -138,7 +139,8 @@ class HessianOperator:
             return
         n = self.objective.n
         fixed, per_example = self._graph_bytes()
-        budget = available_bytes(self.device) // 2 if self._budget is None else self._budget
+        free = max(available_bytes(self.device) - self.reserved, 0)
+        budget = free // 2 if self._budget is None else self._budget
         if self._batch_size is None:
             most, room = (
                 (_CUDA_BATCH, budget // 4) if self.device.type == "cuda" else (self.objective.batch_size, _CPU_GRAPH)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import pickle
 import threading
 import time
 from datetime import timedelta
 from typing import Any
+
+from .wire import heard
 
 PULSE = 0.5  # seconds between signs of life
 SILENCE = (
@@ -39,6 +42,25 @@ class Bond:
                 self.store.add(f"pulse/{self.rank}", 1)
                 self._ended.wait(PULSE)
 
+    def count(self, key: str, by: int) -> int:
+        """Add to a counter of the store, and return what it then is."""
+        with heard():
+            return int(self.store.add(key, by))
+
+    def post(self, key: str, thing: Any) -> None:
+        """Leave something in the store."""
+        with heard():
+            self.store.set(key, pickle.dumps(thing))
+
+    def fetch(self, key: str) -> list[Any]:
+        """Return what is in the store under a key, and take it away; nothing where nothing is yet."""
+        with heard():
+            if not self.store.check([key]):
+                return []
+            thing = pickle.loads(self.store.get(key))
+            self.store.delete_key(key)
+        return [thing]
+
     def leave(self) -> None:
         """Say that this process goes by its own will."""
         self._ended.set()
@@ -60,18 +82,18 @@ class Bond:
         """Return the processes that have given no sign of life for `limit` seconds; call it again and again."""
         now = time.monotonic()
         for other, (beat, _) in self._heard.items():
-            if (latest := self.store.add(f"pulse/{other}", 0)) != beat:
+            if (latest := self.count(f"pulse/{other}", 0)) != beat:
                 self._heard[other] = latest, now
         return [other for other, (_, since) in self._heard.items() if now - since > limit]
 
     def gone(self) -> list[int]:
         """Return the processes that went without leave, by listening for a few pulses; at once where all are heard."""
-        before = {other: self.store.add(f"pulse/{other}", 0) for other in self._heard}
+        before = {other: self.count(f"pulse/{other}", 0) for other in self._heard}
         doubtful = set(before)
         end = time.monotonic() + 5 * PULSE
         while doubtful and time.monotonic() < end:
             time.sleep(PULSE / 10)
-            alive = {other for other in doubtful if self.store.add(f"pulse/{other}", 0) != before[other]}
+            alive = {other for other in doubtful if self.count(f"pulse/{other}", 0) != before[other]}
             doubtful -= alive | {other for other in doubtful if self.has_left(other)}
         return sorted(doubtful)
 
@@ -80,4 +102,8 @@ class Bond:
         self.store.set(f"{key}/{self.rank}", word)
         keys = [f"{key}/{rank}" for rank in range(self.world)]
         self.store.wait(keys, patience)
-        return [self.store.get(one).decode() for one in keys]
+        words = [self.store.get(one).decode() for one in keys]
+        self.store.set(f"{key}/read/{self.rank}", "")
+        if self.rank == 0:  # it may hold the store, and is not to take it away before all have read
+            self.store.wait([f"{key}/read/{rank}" for rank in range(self.world)], patience)
+        return words

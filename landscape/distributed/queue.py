@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ class Queue(Generic[Task, Outcome]):
             yield from self._arrived()  # what others have done meanwhile is kept
             if isinstance(error, KeyboardInterrupt) and (gone := self._bond.gone()):
                 # Whoever started the processes stops all of them where one dies.
-                raise Lost(f"{self._named(gone)} of this run is gone") from error
+                raise Lost(f"{self._named(gone)} is gone") from error
             raise
         broadcast_object(found)
 
@@ -57,9 +56,9 @@ class Queue(Generic[Task, Outcome]):
                 outcome: Outcome | _Failure = self._work(self._tasks[number])
             except Exception as error:
                 failure = _Failure(self._bond.rank, str(error) or type(error).__name__)
-                self._bond.store.set(self._key(number), pickle.dumps(failure))
+                self._bond.post(self._key(number), failure)
                 raise
-            self._bond.store.set(self._key(number), pickle.dumps(outcome))
+            self._bond.post(self._key(number), outcome)
         yield from enumerate(broadcast_object(None))
 
     def _led(self) -> Iterator[tuple[int, Outcome]]:
@@ -77,17 +76,14 @@ class Queue(Generic[Task, Outcome]):
 
     def _take(self) -> int:
         self._tick()
-        number = self._bond.store.add(self._name, 1) - 1
+        number = self._bond.count(self._name, 1) - 1
         self._away.update(range(self._next, min(number, len(self._tasks))))
         self._next = number + 1
         return number
 
     def _arrived(self) -> Iterator[tuple[int, Outcome]]:
         for number in sorted(self._away):
-            key = self._key(number)
-            if self._bond.store.check([key]):
-                outcome = pickle.loads(self._bond.store.get(key))
-                self._bond.store.delete_key(key)
+            for outcome in self._bond.fetch(self._key(number)):
                 self._away.remove(number)
                 if isinstance(outcome, _Failure):
                     raise Elsewhere(f"{self._named([outcome.rank])}: {outcome.words}")
@@ -96,9 +92,9 @@ class Queue(Generic[Task, Outcome]):
     def _listen(self) -> None:
         """Raise Lost where a process whose results are waited for has left, or is not heard any more."""
         if left := [other for other in range(1, self._bond.world) if self._bond.has_left(other)]:
-            raise Lost(f"{self._named(left)} of this run has left")
+            raise Lost(f"{self._named(left)} has left this run")
         if silent := self._bond.silent(SILENCE):
-            raise Lost(f"{self._named(silent)} of this run has not been heard of for {SILENCE:.0f} s")
+            raise Lost(f"{self._named(silent)} has not been heard of for {SILENCE:.0f} s")
 
     def _key(self, number: int) -> str:
         return f"{self._name}/{number}"
