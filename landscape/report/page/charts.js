@@ -45,10 +45,11 @@ class ChartView {
     return [...new Set(this.own().map((one) => one.group))];
   }
 
-  // What is shown at first: of many groups ten, and none that is marked as a second reading.
+  // What is shown at first: of many groups every so manieth, and none that is marked as a second reading.
   first() {
     const groups = this.groups().filter((group) => !this.own().find((one) => one.group === group).second);
-    return new Set(this.chart.pick ? groups : groups.slice(0, 10));
+    const step = this.chart.pick ? 1 : Math.ceil(groups.length / 10);
+    return new Set(groups.filter((_, k) => k % step === 0));
   }
 
   visible() {
@@ -125,50 +126,84 @@ class ChartView {
     ].filter(Boolean);
   }
 
+  // What the window leaves of a series, and what it says of a point.
+  smoothOf(one) {
+    const raw = numbers(one.y);
+    const smooth = one.marks === "lines" && raw.length > 40 ? this.smooth : 0;
+    const y = smoothed(raw, smooth);
+    const least = this.chart.panels[one.panel].low ?? 0;
+    const extent = this.extents[one.panel];
+    for (const value of y) if (value > least && value < Infinity) (extent[0] = Math.min(extent[0], value)), (extent[1] = Math.max(extent[1], value));
+    for (const value of numbers(one.x)) if (value > 0 && value < Infinity) (this.across[0] = Math.min(this.across[0], value)), (this.across[1] = Math.max(this.across[1], value));
+    return { y, tell: (i) => this.tell(one, i, y, smooth) };
+  }
+
   traces() {
     this.tells = [];
     this.extents = this.chart.panels.map(() => [Infinity, -Infinity]); // of what is above 0
-    this.active = this.chart.panels.map((_, k) => k).filter((k) => this.visible().some((one) => one.panel === k));
     this.across = [Infinity, -Infinity];
-    return this.visible().flatMap((one) => {
-      const colour = tone(one.tone);
-      const raw = numbers(one.y);
-      const smooth = one.marks === "lines" && raw.length > 40 ? this.smooth : 0;
-      const y = smoothed(raw, smooth);
-      const extent = this.extents[one.panel];
-      const least = this.chart.panels[one.panel].low ?? 0;
-      for (const value of y) if (value > least && value < Infinity) (extent[0] = Math.min(extent[0], value)), (extent[1] = Math.max(extent[1], value));
-      for (const value of numbers(one.x)) if (value > 0 && value < Infinity) (this.across[0] = Math.min(this.across[0], value)), (this.across[1] = Math.max(this.across[1], value));
-      const yaxis = "y" + (this.active.indexOf(one.panel) + 1);
-      const trace = {
-        x: numbers(one.x),
-        y,
-        yaxis,
-        type: "scatter",
-        mode: { lines: "lines", markers: "markers", both: "lines+markers" }[one.marks],
-        line: { color: colour, dash: one.dash, width: one.width },
-        marker: { color: colour, size: 6, symbol: one.symbols ? one.symbols.map((k) => SYMBOLS[k]) : "circle", line: { width: 1 } },
-        hoverinfo: "none",
-      };
-      const tell = (i) => this.tell(one, i, y, smooth);
-      const se = one.se === undefined ? undefined : numbers(one.se);
-      if (one.low !== undefined) {
-        const array = Float64Array.from(raw, (value, i) => numbers(one.high)[i] - value);
-        const arrayminus = Float64Array.from(raw, (value, i) => value - numbers(one.low)[i]);
-        trace.error_y = { type: "data", symmetric: false, array, arrayminus, color: colour, thickness: 1, width: 2 };
-      } else if (se && one.marks !== "lines") {
-        trace.error_y = { type: "data", array: se, color: colour, thickness: 1, width: 2 };
-      } else if (se) {
-        const edge = { x: trace.x, yaxis, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
-        const least = this.logs[one.panel] ? 1e-3 : -Infinity; // of a value: a band has no place below 0 on such a scale
-        const low = Float64Array.from(raw, (value, i) => Math.max(value - se[i], least === -Infinity ? least : least * value));
-        const high = Float64Array.from(raw, (value, i) => value + se[i]);
-        this.tells.push(null, null, tell);
-        return [{ ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor: rgba(colour, 0.2) }, trace];
+    this.active = this.chart.panels.map((_, k) => k).filter((k) => this.visible().some((one) => one.panel === k));
+    // Lines of one look are one trace with gaps in it: hundreds of traces would take the library minutes.
+    const bare = new Map();
+    const traces = [];
+    for (const one of this.visible()) {
+      if (one.se !== undefined || one.low !== undefined || one.symbols) traces.push(...this.withErrors(one));
+      else {
+        const look = JSON.stringify([one.panel, one.group, one.name, one.dash, one.marks, one.width, one.tone]);
+        bare.set(look, [...(bare.get(look) ?? []), one]);
       }
-      this.tells.push(tell);
-      return [trace];
+    }
+    return [...traces, ...[...bare.values()].map((series) => this.joined(series))];
+  }
+
+  joined(series) {
+    const x = [], y = [], from = [];
+    for (const one of series) {
+      const shown = this.smoothOf(one);
+      from.push([x.length, shown.tell]);
+      x.push(...numbers(one.x), null);
+      y.push(...shown.y, null);
+    }
+    this.tells.push((place) => {
+      const [start, tell] = from.findLast(([first]) => first <= place);
+      return tell(place - start);
     });
+    return { ...this.look(series[0]), x, y, connectgaps: false };
+  }
+
+  look(one) {
+    const colour = tone(one.tone);
+    return {
+      yaxis: "y" + (this.active.indexOf(one.panel) + 1),
+      type: "scatter",
+      mode: { lines: "lines", markers: "markers", both: "lines+markers" }[one.marks],
+      line: { color: colour, dash: one.dash, width: one.width },
+      marker: { color: colour, size: 6, symbol: one.symbols ? one.symbols.map((k) => SYMBOLS[k]) : "circle", line: { width: 1 } },
+      hoverinfo: "none",
+    };
+  }
+
+  withErrors(one) {
+    const { y, tell } = this.smoothOf(one);
+    const colour = tone(one.tone), raw = numbers(one.y);
+    const trace = { ...this.look(one), x: numbers(one.x), y };
+    const se = one.se === undefined ? undefined : numbers(one.se);
+    if (one.low !== undefined) {
+      const array = Float64Array.from(raw, (value, i) => numbers(one.high)[i] - value);
+      const arrayminus = Float64Array.from(raw, (value, i) => value - numbers(one.low)[i]);
+      trace.error_y = { type: "data", symmetric: false, array, arrayminus, color: colour, thickness: 1, width: 2 };
+    } else if (se && one.marks !== "lines") {
+      trace.error_y = { type: "data", array: se, color: colour, thickness: 1, width: 2 };
+    } else if (se) {
+      const edge = { x: trace.x, yaxis: trace.yaxis, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
+      const log = this.logs[one.panel]; // where a band has no place below 0
+      const low = Float64Array.from(raw, (value, i) => (log ? Math.max(value - se[i], 1e-3 * value) : value - se[i]));
+      const high = Float64Array.from(raw, (value, i) => value + se[i]);
+      this.tells.push(null, null, tell);
+      return [{ ...edge, y: low }, { ...edge, y: high, fill: "tonexty", fillcolor: rgba(colour, 0.2) }, trace];
+    }
+    this.tells.push(tell);
+    return [trace];
   }
 
   layout() {

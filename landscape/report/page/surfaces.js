@@ -42,7 +42,7 @@ class SurfacesView {
     this.log = true;
     this.cap = 1;
     this.point = this.middle(this.one);
-    this.camera = { eye: { x: 1.2, y: -1.4, z: 0.9 } };
+    this.camera = { eye: { x: 1.25, y: -1.45, z: 0.95 } };
     this.controls();
     const name = (side) => () => `surface-${side}-${this.name(side)}`;
     for (const side of ["a", "b"]) {
