@@ -1,4 +1,4 @@
-"""Several processes, and many parameters: speed-up over one process, the memory of a large net, and what a basis in less costs.
+"""Several processes, and many parameters: speed-up, the memory of a large net, and what a basis in less costs.
 
 python benchmarks/scale.py speed       # 2 processes of one thread beside 1, products and surfaces, and a forecast
 python benchmarks/scale.py precision   # residuals where the basis is stored in float32 or bfloat16
@@ -77,7 +77,8 @@ def products(group: Group, name: str, n: int) -> None:
         apart = float(((H @ v) - (alone @ v)).norm() / (alone @ v).norm())
         (wall, busy), (wall_all, busy_all) = found["one"], found["all"]
         print(
-            f"product, {name} ({len(v):,} parameters), n = {n}: {1e3 * wall:.0f} ms in 1 process, {1e3 * wall_all:.0f} ms "
+            f"product, {name} ({len(v):,} parameters), n = {n}: {1e3 * wall:.0f} ms in 1 process, "
+            f"{1e3 * wall_all:.0f} ms "
             f"in {group.world}: {wall / wall_all:.2f} times as fast by the clock, {busy / busy_all:.2f} by the first "
             f"process's CPU time; they differ by {apart:.0e}"
         )
@@ -97,7 +98,8 @@ def sums(group: Group) -> float:
         rate = 4 * size / statistics.median(taken)
         if group.leads:
             print(
-                f"sum of {4 * size / 1e6:g} MB over {group.world} processes (gloo): {1e3 * statistics.median(taken):.2f} ms"
+                f"sum of {4 * size / 1e6:g} MB over {group.world} processes (gloo): "
+                f"{1e3 * statistics.median(taken):.2f} ms"
             )
     return rate
 
@@ -128,7 +130,8 @@ def surfaces(group: Group, n: int, shape: tuple[int, int]) -> None:
     if group.leads:
         print(
             f"surface of {shape[0]} x {shape[1]} points, n = {n}: {wall:.1f} s in 1 process, {wall_all:.1f} s in "
-            f"{group.world}: {wall / wall_all:.2f} times as fast by the clock, {busy / busy_all:.2f} by the first process's "
+            f"{group.world}: {wall / wall_all:.2f} times as fast by the clock, "
+            f"{busy / busy_all:.2f} by the first process's "
             f"CPU time; {'the same' if same else 'NOT the same'} losses"
         )
 
@@ -203,21 +206,21 @@ def large(stored: str) -> None:
     v = None
     law = 4 * PRODUCT * p
     print(
-        f"a product: {time.perf_counter() - began:.1f} s, {(_peak() - start) / 2**30:.2f} GiB more at its peak; by the law "
-        f"{PRODUCT} vectors of 4 bytes: {law / 2**30:.2f} GiB"
+        f"a product: {time.perf_counter() - began:.1f} s, {(_peak() - start) / 2**30:.2f} GiB more at its peak; "
+        f"by the law {PRODUCT} vectors of 4 bytes: {law / 2**30:.2f} GiB"
     )
     room = find_room(H, 1, guard=0, stored=STORED[stored], max_products=STEPS)
     began = time.perf_counter()
     pairs = top_eigenpairs(H, 1, guard=False, max_products=STEPS, strict=False, stored=stored)
     peak = _peak()
+    took, both = time.perf_counter() - began, room.bytes + law
     print(
-        f"{pairs.hvps} Lanczos steps and the check: {time.perf_counter() - began:.0f} s, lambda_1 {pairs.values[0]:.4g}, residual "
-        f"{pairs.residuals[0]:.1e}; {(peak - start) / 2**30:.2f} GiB more at its peak; by the law {room.bytes / 2**30:.2f} "
-        f"of the basis ({stored}) and {law / 2**30:.2f} of the product: {(room.bytes + law) / 2**30:.2f} GiB"
+        f"{pairs.hvps} Lanczos steps and the check: {took:.0f} s, lambda_1 {pairs.values[0]:.4g}, "
+        f"residual {pairs.residuals[0]:.1e}; {(peak - start) / 2**30:.2f} GiB more at its peak; by the law "
+        f"{room.bytes / 2**30:.2f} of the basis ({stored}) and {law / 2**30:.2f} of the product: {both / 2**30:.2f} GiB"
     )
-    print(
-        f"peak of the process: {peak / 2**30:.2f} GiB, wanted under {MOST_GIB:g}: {'met' if peak < MOST_GIB * 2**30 else 'NOT met'}"
-    )
+    verdict = "met" if peak < MOST_GIB * 2**30 else "NOT met"
+    print(f"peak of the process: {peak / 2**30:.2f} GiB, wanted under {MOST_GIB:g}: {verdict}")
 
 
 PRODUCT = 7  # vectors of P numbers that a product takes at its peak, the graph of its examples apart

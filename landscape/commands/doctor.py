@@ -82,6 +82,6 @@ def command(
         else:
             looks = sum(finding.verdict == LOOK for finding in findings)
             say("PASS" if not looks else f"PASS, with {looks} to look at")
-            eps = [] if target.eps is None else ["--eps", target.eps]
-            say_next("landscape", "hessian", checkpoint, *target.words, *eps)
+            radius = [] if target.eps is None else ["--eps", target.eps]
+            say_next("landscape", "hessian", checkpoint, *target.words, *radius)
     ctx.exit(1 if stopped else 0)
