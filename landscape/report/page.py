@@ -19,6 +19,7 @@ from ..plots.plain import plain
 from ..results.caveats import caveats
 from ..results.describe import describe
 from ..results.kinds import KINDS
+from ..results.result import Result
 from .blob import Blob
 from .chart import Chart
 from .gathering import Left, Source
@@ -78,7 +79,7 @@ def make_page(
         report("making views", number, len(kinds))
         places = [place for place, source in enumerate(sources) if source.result.kind == kind]
         if kind in CHARTS:
-            for chart in CHARTS[kind]([sources[place].result for place in places]):
+            for chart in _charts(kind, [sources[place].result for place in places]):
                 packed = chart.packed(blob)
                 for series in packed["series"]:
                     series["result"] = places[series["result"]]
@@ -146,6 +147,17 @@ def _showable(sources: Sequence[Source]) -> tuple[list[Source], list[Left]]:
     if not good:
         raise ResultError(f"no result can be shown; {odd[0].path} {odd[0].reason}")
     return good, odd
+
+
+def _charts(kind: str, results: Sequence[Result]) -> list[Chart]:
+    """Return the charts of results that can each be shown; raise ResultError where they cannot be shown together."""
+    try:
+        return CHARTS[kind](results)
+    except NO_SENSE as error:
+        told = " ".join(str(error).split())[:200]
+        raise ResultError(
+            f"the {kind} results cannot be shown together ({type(error).__name__}: {told}); give fewer files"
+        ) from error
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

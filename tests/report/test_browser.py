@@ -260,6 +260,13 @@ def test_charts_are_drawn_when_seen_and_export_what_the_file_holds(opened: Opene
     first.check()
 
 
+def test_a_chart_tells_the_numbers_of_the_file(opened: Opened) -> None:
+    lines = opened.run("window.views['chart-0'].tells[1](4)")
+    value, error = (opened.values("h1", name)[4] for name in ("eigenvalues", "eigenvalue_se"))
+    assert lines[2] == f"|Hessian eigenvalue| (nats): {value:.6g} ± {error:.6g}"
+    assert f"residual: {opened.values('h1', 'residuals')[4]:.6g}" in lines
+
+
 def test_a_plot_is_saved_as_a_picture(opened: Opened) -> None:
     with opened.page.expect_download() as caught:
         opened.page.locator('#chart-0 button:text-is("PNG")').click()
@@ -283,18 +290,23 @@ def test_the_command_is_copied_as_it_was_typed(opened: Opened) -> None:
         assert opened.run("navigator.clipboard.readText()") == file.attrs["command"]
 
 
-def test_dark_and_light_follow_the_system_and_the_button(opened: Opened) -> None:
+def test_dark_and_light_follow_the_system_and_then_the_button(opened: Opened) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     plot = "document.querySelector('[data-part=\"cut-x\"]')._fullLayout.paper_bgcolor"
-    light = opened.run(paper), opened.run(plot)
-    opened.page.locator("#theme").click()
-    opened.run("window.settled")
-    dark = opened.run(paper), opened.run(plot)
-    assert light[0] != dark[0]
+
+    def seen() -> tuple[str, str]:
+        opened.run("window.settled")
+        return opened.run(paper), opened.run(plot)
+
+    light = seen()
+    opened.page.emulate_media(color_scheme="dark")
+    opened.page.wait_for_function(f"{paper} !== '{light[0]}'")
+    dark = seen()
     assert light[1] != dark[1]
     opened.page.locator("#theme").click()
-    opened.run("window.settled")
-    assert (opened.run(paper), opened.run(plot)) == light
+    assert seen() == light  # the button wins over the system
+    opened.run("delete document.documentElement.dataset.theme")
+    opened.page.emulate_media(color_scheme="light")
 
 
 def test_without_webgl_a_picture_stands_in(opened: Opened) -> None:
