@@ -9,9 +9,12 @@ import gzip
 import hashlib
 import importlib.util
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import __version__
 from ..errors import LandscapeError, ResultError
@@ -68,6 +71,13 @@ def make_page(
 
     Raises LandscapeError where plotly, which the extra `report` installs, is not there.
     """
+    # Numbers without end or out of all bounds are shown as what they are: nobody is helped by a warning of NumPy's.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _make_page(sources, left, title=title, progress=progress)
+
+
+def _make_page(sources: Sequence[Source], left: Sequence[Left], *, title: str, progress: Progress | None) -> str:
     blob = Blob()
     report = progress or (lambda stage, done, total: None)
     sources, odd = _showable(sources)

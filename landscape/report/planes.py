@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import LandscapeError
+from ..errors import LandscapeError, ResultError
 from ..plots.contour import Panel, axis_label, common_scale, direction_name, landmark_names, panel_of, shares_scale
 from ..plots.relief import draw_relief
 from ..plots.style import PaperFigure, paper_style
@@ -25,8 +25,14 @@ CODES = KINDS["surface"].arrays["status"].codes
 
 
 def packed_surface(place: int, result: Result, blob: Blob) -> dict[str, Any]:
-    """Return a surface as the page reads it; `place` is its place among the results of the page."""
+    """Return a surface as the page reads it; `place` is its place among the results of the page.
+
+    Raises ResultError where its axes are none.
+    """
     arrays = result.arrays
+    for name in "xy":
+        if not arrays[name].size or not np.all(np.isfinite(arrays[name])) or np.any(np.diff(arrays[name]) <= 0):
+            raise ResultError(f"{name} are no numbers in growing order, as the axis of a surface has them")
     colours = tones(arrays["eps"].tolist())
     entry: dict[str, Any] = {
         "result": place,

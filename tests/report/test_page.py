@@ -204,8 +204,10 @@ def test_files_of_other_versions_and_other_things_are_left_out_with_the_reason(t
 def test_a_result_that_fits_its_kind_and_makes_no_sense_is_left_out(tmp_path: Path) -> None:
     hessian().save(tmp_path / "good.h5")
     surface(change={(0, 0, 0): (np.nan, 3)}).save(tmp_path / "odd.h5")  # skipped, and no cap
+    surface(x=(-1.0, 0.0, 0.0)).save(tmp_path / "bent.h5")
     made = make_page(*gather([tmp_path]))
     assert "odd.h5</code>: cannot be shown (KeyError" in made
+    assert "bent.h5</code>: cannot be shown (ResultError: x are no numbers in growing order" in made
     assert unpacked(made)[0]["surfaces"] == []
 
 

@@ -20,6 +20,9 @@ function smoothed(values, window) {
 
 const rgba = (hex, alpha) => `rgba(${[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)).join(",")},${alpha})`;
 
+// Of what is out of all bounds a plot has no place; what is read and exported has it still.
+const placed = (values) => values.map((value) => (Math.abs(value) < 1e300 ? value : NaN));
+
 class ChartView {
   constructor(box, chart, results) {
     Object.assign(this, { box, chart, results });
@@ -130,11 +133,11 @@ class ChartView {
   smoothOf(one) {
     const raw = numbers(one.y);
     const smooth = one.marks === "lines" && raw.length > 40 ? this.smooth : 0;
-    const y = smoothed(raw, smooth);
+    const y = placed(smoothed(raw, smooth));
     const least = this.chart.panels[one.panel].low ?? 0;
     const extent = this.extents[one.panel];
     for (const value of y) if (value > least && value < Infinity) (extent[0] = Math.min(extent[0], value)), (extent[1] = Math.max(extent[1], value));
-    for (const value of numbers(one.x)) if (value > 0 && value < Infinity) (this.across[0] = Math.min(this.across[0], value)), (this.across[1] = Math.max(this.across[1], value));
+    for (const value of placed(numbers(one.x))) if (value > 0) (this.across[0] = Math.min(this.across[0], value)), (this.across[1] = Math.max(this.across[1], value));
     return { y, tell: (i) => this.tell(one, i, y, smooth) };
   }
 
@@ -161,7 +164,7 @@ class ChartView {
     for (const one of series) {
       const shown = this.smoothOf(one);
       from.push([x.length, shown.tell]);
-      x.push(...numbers(one.x), null);
+      x.push(...placed(numbers(one.x)), null);
       y.push(...shown.y, null);
     }
     this.tells.push((place) => {
@@ -186,7 +189,7 @@ class ChartView {
   withErrors(one) {
     const { y, tell } = this.smoothOf(one);
     const colour = tone(one.tone), raw = numbers(one.y);
-    const trace = { ...this.look(one), x: numbers(one.x), y };
+    const trace = { ...this.look(one), x: placed(numbers(one.x)), y };
     const se = one.se === undefined ? undefined : numbers(one.se);
     if (one.low !== undefined) {
       const array = Float64Array.from(raw, (value, i) => numbers(one.high)[i] - value);

@@ -22,14 +22,25 @@ async function loadPlotly() {
 // Draw a view when it comes near the window, and again when told to.
 function whenSeen(box, view) {
   let drawn = false;
-  const draw = () => (drawn ? view.draw() : undefined);
-  redraws.push(() => (printing && !drawn ? ((drawn = true), view.draw()) : draw()));
+  const draw = async () => {
+    drawn = true;
+    try {
+      await view.draw();
+    } catch (error) {
+      const said = document.createElement("p");
+      said.className = "bad";
+      said.textContent = `This view could not be drawn (${error.message}); are the numbers those that landscape wrote?`;
+      box.querySelectorAll(":scope > p.bad").forEach((old) => old.remove());
+      box.append(said);
+    }
+    box.dataset.drawn = "yes";
+  };
+  redraws.push(() => (drawn || printing ? draw() : undefined));
   const seen = new IntersectionObserver(
     (entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       seen.disconnect();
-      drawn = true;
-      view.draw().then(() => (box.dataset.drawn = "yes"));
+      draw();
     },
     { rootMargin: "400px" },
   );
