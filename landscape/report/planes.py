@@ -51,7 +51,8 @@ def packed_surface(place: int, result: Result, blob: Blob) -> dict[str, Any]:
         "square": not is_line(result) and shares_scale(result),
         "cap": _cap(result),
         "first": panel_of(result).rung,
-        "note": surface_note([Panel(result, rung) for rung in range(len(arrays["eps"]))]),
+        # What paper hatches is crossed out here.
+        "note": surface_note([Panel(result, rung) for rung in range(len(arrays["eps"]))]).replace("hatched", "crossed"),
         "shared": shared_settings(result),
     }
     if "landmarks/x" in arrays:

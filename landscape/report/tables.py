@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _rate(rate: float, note: str) -> str:
 
 def left_list(left: Sequence[Left]) -> str:
     """Return what the report does not show, and why."""
-    items = "".join(f"<li><code>{text(one.path)}</code>: {text(one.reason)}</li>" for one in left)
+    items = "".join(f"<li><code>{text(_place(one.path))}</code>: {text(one.reason)}</li>" for one in left)
     return f"<ul>{items}</ul>"
 
 
@@ -113,11 +114,16 @@ def provenance(place: int, source: Source) -> str:
     thinned = f'<p class="thinned">Thinned for this page: {text(source.thinned)}.</p>' if source.thinned else ""
     return (
         f'<div class="result" id="result-{place}"><p><b>{text(source.name)}</b> {text(source.result.kind)}, '
-        f"<code>{text(source.path)}</code></p>"
+        f"<code>{text(_place(source.path))}</code></p>"
         f'<p class="command"><code>{command}</code> <button type="button" class="copy" '
         f'data-copy="{command}">copy</button></p>{thinned}'
         f"<details><summary>all that the file says of itself</summary><table>{rows}</table></details></div>"
     )
+
+
+def _place(path: Path) -> str:
+    """Return where a file is, without the folders of the machine that the page was made on."""
+    return "/".join(path.parts[-3:]) if path.is_absolute() else str(path)
 
 
 def _table(name: str, caption: str, head: str, rows: Sequence[str]) -> str:

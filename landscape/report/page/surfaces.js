@@ -203,7 +203,7 @@ class SurfacesView {
     }));
     const scatter = (points, marker, more) => ({ type: "scatter", mode: "markers", x: points.map((p) => p[0]), y: points.map((p) => p[1]), marker, hoverinfo: "skip", ...more });
     const traces = [main];
-    traces.push(scatter(marks[0], { symbol: "x-thin", size: 7, line: { color: colours().ink, width: 1 } }));
+    traces.push(scatter(marks[0], { symbol: "x-thin", size: 7, line: { color: colours().ink, width: 1.5 } }, { cliponaxis: false }));
     traces.push(scatter(marks[1], { size: 2.5, color: "#fff" }));
     if (surface.landmarks) {
       const { x: a, y: b, names, joined } = surface.landmarks;
