@@ -117,7 +117,8 @@ def _call(spec: Spec) -> nn.Module:
     try:
         model = function()
     except Exception as error:  # the user's code may fail in any way; what matters to them is where and why
-        raise UsageError(f"{spec} failed when called without arguments: {type(error).__name__}: {error}") from error
+        said = " ".join(str(error).split())
+        raise UsageError(f"{spec} failed when called without arguments: {type(error).__name__}: {said}") from error
     if not isinstance(model, nn.Module):
         raise UsageError(f"{spec} gave {type(model).__name__}, wanted a torch.nn.Module; return the net from it")
     if lazy := [name for name, value in model.named_parameters() if is_lazy(value)]:
