@@ -110,6 +110,11 @@ def recheck(
         raise ResultError(f"{path} is a {result.kind} result, of which nothing can be recomputed yet")
     if result.attrs.get("status") == "partial":
         raise ResultError(f"{path} is a partial result; repeat the command that began it, then recheck what it writes")
+    of_curve = result.kind == "traces" and result.attrs.get("measured") == "mini-batches"
+    if of_curve and not result.attrs.get("checkpoint_sha256"):
+        raise ResultError(
+            f"{path} are the traces of a curve's training, whose nets were not kept; recheck its connect result"
+        )
     paths = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
     loss = _loss_of(path, result, loss)
     targets = loss is not cross_entropy
