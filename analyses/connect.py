@@ -308,7 +308,7 @@ def _scan(
     ys = np.arange(rows, dtype=np.float64)
     grid = along.grid(len(t))
     own = kept_by(keeper, grid, ys, t, along.ladders[0].eps, group)
-    report = Count(progress, "points", 0 if adaptive else 2 * splits + (rows - splits) * len(t))
+    report = Count(progress, "points", 0 if adaptive else 2 * splits + (rows - splits) * len(t), group)
 
     def evaluate(columns: list[int]) -> np.ndarray:
         wanted: list[Index] = []

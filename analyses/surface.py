@@ -132,7 +132,7 @@ def surface(
     kept = keep_examples * 2**20 >= 4 * len(ladder.eps) * shape[0] * shape[1] * objective.n
     scanned = Grid(len(ladder.eps), len(ys), len(xs), objective.n, keep_examples=kept)
     own = kept_by(keeper, scanned, ys, xs, ladder.eps, group)
-    report = Count(progress, "points", len(xs) * len(ys))
+    report = Count(progress, "points", len(xs) * len(ys), group)
 
     def evaluate(wanted: Iterable[Index]) -> None:
         scan(points, scanned, ys, xs, wanted, keeper=own, report=report, tick=report.tick, group=group)

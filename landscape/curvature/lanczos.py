@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _ASYMMETRY = 100  # times the rounding of a product: beyond it, a residual bounds no error
 GUARD_CONFIDENCE = 0.99
-_SPARE, _AT_WORK = 3, 2  # rows beyond those of the steps; vectors in float64 beside the basis
+SPARE, _AT_WORK = 3, 2  # rows beyond those of the steps; vectors in float64 beside the basis
 _ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "la": lambda values: np.argsort(-values, kind="stable"),
     "lm": lambda values: np.argsort(-np.abs(values), kind="stable"),
@@ -57,7 +57,7 @@ def find_room(H: SymmetricOperator, k: int, *, guard: int, stored: torch.dtype, 
     most, least = (min(rows, max_products + 1) for rows in (max(4 * k, 40), max(2 * k, 20)))
     n, size = H.shape[0], stored.itemsize
     beside = 8 * n * (k + _AT_WORK)
-    needed = size * n * (least + guard + _SPARE) + beside
+    needed = size * n * (least + guard + SPARE) + beside
     homes = [H.device] if H.device.type == "cpu" else [H.device, torch.device("cpu")]
     for home in homes:
         free = available_bytes(home)
@@ -65,10 +65,10 @@ def find_room(H: SymmetricOperator, k: int, *, guard: int, stored: torch.dtype, 
             rows = int(min(most, max(least, free // 4 // (size * n) - guard)))
             if home != H.device:
                 _log.info("the basis of %.1f GiB lies in the host's memory: %s has no room", needed / 2**30, H.device)
-            return Room(rows, home, size * n * (rows + guard + _SPARE) + beside)
+            return Room(rows, home, size * n * (rows + guard + SPARE) + beside)
     told = " and ".join(f"{available_bytes(home) / 2**30:.1f} GiB are free on {home}" for home in homes)
     smaller = "a smaller --top" if size < 8 else "--basis float32, or a smaller --top"
-    rows = least + guard + _SPARE
+    rows = least + guard + SPARE
     raise LandscapeError(
         f"{k} eigenpairs of {n:,} parameters need a basis of {needed / 2**30:.1f} GiB ({rows} vectors of {size} bytes "
         f"a parameter and {k + _AT_WORK} of 8), and {told}; try {smaller}"
@@ -137,7 +137,7 @@ class Lanczos:
             rows, home = room.rows, room.home
             if hasattr(H, "reserved") and home == H.device:
                 H.reserved = room.bytes  # its rows are not touched yet, and would count as free
-        self.space = KrylovSpace(H, rows + self.guard_steps + _SPARE, generator, home=home, stored=STORED[stored])
+        self.space = KrylovSpace(H, rows + self.guard_steps + SPARE, generator, home=home, stored=STORED[stored])
         self.values = np.empty(0)
         self.residuals = np.empty(0)
         self.coordinates = np.empty((0, 0))

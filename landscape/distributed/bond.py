@@ -7,6 +7,7 @@ import itertools
 import pickle
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -96,6 +97,10 @@ class Bond:
             alive = {other for other in doubtful if self.count(f"pulse/{other}", 0) != before[other]}
             doubtful -= alive | {other for other in doubtful if self.has_left(other)}
         return sorted(doubtful)
+
+    def named(self, ranks: Sequence[int]) -> str:
+        """Return how a person is told of processes."""
+        return f"process {', '.join(str(rank + 1) for rank in ranks)} of {self.world}"
 
     def told(self, key: str, word: str, patience: timedelta) -> list[str]:
         """Return what each process says under a key, its own `word` among them, once all have said something."""

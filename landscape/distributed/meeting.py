@@ -91,6 +91,12 @@ def joined(group: Group) -> Iterator[Group]:
         _joined.append(group)
         try:
             yield group
+        except KeyboardInterrupt as interruption:
+            # Whoever started the processes stops all of them where one dies.
+            if group.leads and (gone := bond.gone()):
+                left = str(interruption).partition("; ")[2] or "what was saved is kept"
+                raise Lost(f"{bond.named(gone)} is gone; {left}") from interruption
+            raise
         except LandscapeError as error:
             # What is wrong everywhere, the first process says; and it says why it has left the others.
             if not group.leads and bond.has_left(0, within=0.0 if isinstance(error, Lost) else _ECHO):

@@ -41,11 +41,8 @@ class Queue(Generic[Task, Outcome]):
             for number, outcome in self._led():
                 found[number] = outcome
                 yield number, outcome
-        except (KeyboardInterrupt, Lost) as error:
+        except (KeyboardInterrupt, Lost):
             yield from self._arrived()  # what others have done meanwhile is kept
-            if isinstance(error, KeyboardInterrupt) and (gone := self._bond.gone()):
-                # Whoever started the processes stops all of them where one dies.
-                raise Lost(f"{self._named(gone)} is gone") from error
             raise
         broadcast_object(found)
 
@@ -86,18 +83,15 @@ class Queue(Generic[Task, Outcome]):
             for outcome in self._bond.fetch(self._key(number)):
                 self._away.remove(number)
                 if isinstance(outcome, _Failure):
-                    raise Elsewhere(f"{self._named([outcome.rank])}: {outcome.words}")
+                    raise Elsewhere(f"{self._bond.named([outcome.rank])}: {outcome.words}")
                 yield number, outcome
 
     def _listen(self) -> None:
         """Raise Lost where a process whose results are waited for has left, or is not heard any more."""
         if left := [other for other in range(1, self._bond.world) if self._bond.has_left(other)]:
-            raise Lost(f"{self._named(left)} has left this run")
+            raise Lost(f"{self._bond.named(left)} has left this run")
         if silent := self._bond.silent(SILENCE):
-            raise Lost(f"{self._named(silent)} has not been heard of for {SILENCE:.0f} s")
+            raise Lost(f"{self._bond.named(silent)} has not been heard of for {SILENCE:.0f} s")
 
     def _key(self, number: int) -> str:
         return f"{self._name}/{number}"
-
-    def _named(self, ranks: Sequence[int]) -> str:
-        return f"process {', '.join(str(rank + 1) for rank in ranks)} of {self._bond.world}"

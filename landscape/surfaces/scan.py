@@ -34,16 +34,22 @@ class Keeper(Protocol):
 
 
 class Count:
-    """How many points of a stage are done, told to `progress`: one more at each call; `tick` tells the same again."""
+    """How many points of a stage are done, told to `progress`: one more at each call; `tick` tells the same again.
 
-    def __init__(self, progress: Callable[[str, int, int], None] | None, stage: str, total: int) -> None:
-        self._progress, self._stage, self._total = progress, stage, total
+    Of several processes it is told by `tick` alone, for an interruption is to wait until all that is done is kept.
+    """
+
+    def __init__(
+        self, progress: Callable[[str, int, int], None] | None, stage: str, total: int, group: Group = ALONE
+    ) -> None:
+        self._progress, self._stage, self._total, self._alone = progress, stage, total, group.world == 1
         self._done = 0
 
     def __call__(self) -> None:
         """Count one more."""
         self._done += 1
-        self.tick()
+        if self._alone:
+            self.tick()
 
     def tick(self) -> None:
         """Tell what is done; an interruption is heeded here."""
