@@ -39,7 +39,7 @@ WORDS = [*SCAN.split(), "--range", "0.5", "--audit", "0", "--device", "cpu", "--
 
 
 def script() -> str:
-    (found,) = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", (ROOT / "docs/scale.md").read_text(), re.DOTALL)
+    (found,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", (ROOT / "docs/scale.md").read_text(), re.DOTALL)
     return str(found)
 
 
