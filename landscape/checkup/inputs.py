@@ -80,6 +80,13 @@ def normalisation(patient: Patient) -> Finding:
         better = better or (best_error <= error and best_loss < 0.5 * loss and loss > 0.1)
     else:
         better = best_loss < _BETTER * loss
+    if better and not patient.counts:
+        return Finding(  # nothing tells a net that is hardly trained, whose outputs grow with its images
+            "normalisation",
+            LOOK,
+            said,
+            "the net may expect such images (normalise inside it, for radii to keep their units), or be hardly trained",
+        )
     if better:
         shown = f"mean {_shown(mean)}, deviation {_shown(deviation)}"
         return Finding(
