@@ -28,6 +28,11 @@ ORDER = ("surface", "hessian", "traces", "connect", "evaluate", "scattering", "s
 Progress = Callable[[str, int, int], None]
 
 
+def kinds_in_order() -> list[str]:
+    """Return the kinds in the order of a page; those that have no place there come last."""
+    return [*ORDER, *(kind for kind in KINDS if kind not in ORDER)]
+
+
 @dataclass(frozen=True)
 class Source:
     """A result file of a report: its name there, which no other has, and what was left away of it, in words."""
@@ -78,7 +83,7 @@ def gather(places: Sequence[Path], *, progress: Progress | None = None) -> tuple
         raise ResultError(f"{where} holds no result (.h5); make one first: landscape hessian digits/eps0.1")
     if not found:
         raise ResultError(f"{where} holds no result that can be shown; {left[0].path}: {left[0].reason}")
-    return sorted(found, key=lambda source: (ORDER.index(source.result.kind), _natural(source.name))), left
+    return sorted(found, key=lambda source: (kinds_in_order().index(source.result.kind), _natural(source.name))), left
 
 
 def read_small(path: Path, kind: str, *, rows: int = MOST) -> tuple[Result, str]:

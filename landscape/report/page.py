@@ -25,11 +25,12 @@ from ..results.kinds import KINDS
 from ..results.result import Result
 from .blob import Blob
 from .chart import Chart
-from .gathering import Left, Source
+from .gathering import Left, Source, kinds_in_order
 from .planes import CODES, packed_surface, picture
 from .quality import quality
 from .tables import evaluation_tables, left_list, provenance, quality_table
 from .views import CHARTS
+from .views.plain import plain_charts
 from .words import script_json, text
 
 # What numbers that fit their kind and make no sense may raise: sizes of nought, numbers without end.
@@ -84,11 +85,11 @@ def _make_page(sources: Sequence[Source], left: Sequence[Left], *, title: str, p
     left = [*left, *odd]
     results = [{"name": source.name, "kind": source.result.kind, "cautions": _cautions(source)} for source in sources]
     charts: list[tuple[str, Chart, dict[str, Any]]] = []
-    kinds = [kind for kind in TITLES if any(source.result.kind == kind for source in sources)]
+    kinds = [kind for kind in kinds_in_order() if any(source.result.kind == kind for source in sources)]
     for number, kind in enumerate(kinds):
         report("making views", number, len(kinds))
         places = [place for place, source in enumerate(sources) if source.result.kind == kind]
-        if kind in CHARTS:
+        if kind != "surface":
             for chart in _charts(kind, [sources[place].result for place in places]):
                 packed = chart.packed(blob)
                 for series in packed["series"]:
@@ -114,7 +115,7 @@ def _make_page(sources: Sequence[Source], left: Sequence[Left], *, title: str, p
         "arrays": blob.index,
         "codes": {str(code): word for code, word in CODES.items()},
     }
-    links = [("quality-box", "Data quality"), *((kind, TITLES[kind]) for kind in kinds), ("made", "Provenance")]
+    links = [("quality-box", "Data quality"), *((kind, _title(kind)) for kind in kinds), ("made", "Provenance")]
     return _filled(
         (_PARTS / "report.html").read_text(encoding="utf-8"),
         {
@@ -144,8 +145,8 @@ def _showable(sources: Sequence[Source]) -> tuple[list[Source], list[Left]]:
         try:
             quality(source.result)
             describe(source.result)
-            if source.result.kind in CHARTS:
-                CHARTS[source.result.kind]([source.result])
+            if source.result.kind != "surface":
+                CHARTS.get(source.result.kind, plain_charts)([source.result])
             else:
                 packed_surface(0, source.result, Blob())
         except NO_SENSE as error:
@@ -162,7 +163,7 @@ def _showable(sources: Sequence[Source]) -> tuple[list[Source], list[Left]]:
 def _charts(kind: str, results: Sequence[Result]) -> list[Chart]:
     """Return the charts of results that can each be shown; raise ResultError where they cannot be shown together."""
     try:
-        return CHARTS[kind](results)
+        return CHARTS.get(kind, plain_charts)(results)
     except NO_SENSE as error:
         told = " ".join(str(error).split())[:200]
         raise ResultError(
@@ -224,6 +225,10 @@ def _quality(sources: Sequence[Source]) -> str:
     )
 
 
+def _title(kind: str) -> str:
+    return TITLES.get(kind, kind.capitalize())
+
+
 def _red(table: str) -> str:
     flagged, every = table.count('<tr class="flagged">'), table.count('<th scope="row">')
     return f"Something is red for {flagged} of {every} results." if flagged else "Nothing is red."
@@ -234,7 +239,7 @@ def _section(kind: str, sources: Sequence[Source], charts: Sequence[tuple[int, C
         template = (_PARTS / "surface.html").read_text(encoding="utf-8")
         statics = f'<div class="statics">{pictures}</div>'
         return _filled(template, {"pictures": statics})
-    parts = [f'<section id="{kind}" aria-labelledby="head-{kind}"><h2 id="head-{kind}">{text(TITLES[kind])}</h2>']
+    parts = [f'<section id="{kind}" aria-labelledby="head-{kind}"><h2 id="head-{kind}">{text(_title(kind))}</h2>']
     if kind == "evaluate":
         parts.append(evaluation_tables(sources))
     said = [

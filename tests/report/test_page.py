@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from landscape.errors import ResultError
-from landscape.report import gather, gathering, make_page
+from landscape.report import gather, gathering, make_page, page
 from landscape.report.blob import Blob
 from landscape.report.quality import quality
+from landscape.report.views import CHARTS
 from landscape.report.views.families import families
 from landscape.report.words import script_json, shown, text
 from landscape.results.caveats import caveats, concerns
@@ -150,6 +151,17 @@ def test_families_are_told_apart_by_words() -> None:
     assert [(family.label, len(family.members)) for family in found] == [
         ("ε = 0.1, constant ε (3 runs)", 3), ("ε = 0.1, linear ε (2 seeds)", 2), ("ε = 0.2 (2 seeds)", 2),
     ]  # fmt: skip
+
+
+def test_a_kind_without_a_view_has_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CHARTS, "sharpness")
+    monkeypatch.delitem(page.TITLES, "sharpness")
+    monkeypatch.setattr(gathering, "ORDER", tuple(kind for kind in gathering.ORDER if kind != "sharpness"))
+    results()["sharp"].save("sharp.h5")
+    document = make_page(*gather([Path("sharp.h5")]))
+    (chart,) = unpacked(document)[0]["charts"]
+    assert [panel["label"] for panel in chart["panels"]][:2] == ["loss (nats)", "loss_se (nats)"]
+    assert '<h2 id="head-sharpness">Sharpness</h2>' in document
 
 
 def test_a_text_is_safe_in_html_and_in_scripts() -> None:
