@@ -119,6 +119,7 @@ def main() -> None:
     landscape train --data digits --model lenet --eps 0.1 --out robust.pt
     landscape hessian robust.pt
     landscape plot results/robust.hessian-*.h5
+    torchrun --nproc-per-node 4 -m landscape surface robust.pt    (so too: train, hessian, connect, evaluate)
     """
 
 

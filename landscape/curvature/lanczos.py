@@ -128,6 +128,8 @@ class Lanczos:
             raise UsageError(f"{k} eigenpairs take at least {k} products; got max_products = {max_products}")
         order_by(which, np.zeros(1))
         self.k, self.which, self.tol, self.precision = k, which, tol, precision
+        # A basis that is stored in less is multiplied as it was rounded, and reckoned with as if it had not been.
+        self._rounding = max(precision, 1e-13, 0.0 if stored == "float64" else torch.finfo(STORED[stored]).eps)
         self.guard_steps = guard_steps(n) if guard else 0
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
         self.max_products = max(400, 40 * k) if max_products is None else max_products
@@ -158,7 +160,7 @@ class Lanczos:
             self._guard()
         else:
             self._advance()
-        if self.space.asymmetry > _ASYMMETRY * max(self.precision, 1e-13) * self.space.scale:
+        if self.space.asymmetry > _ASYMMETRY * self._rounding * self.space.scale:
             raise LandscapeError(
                 f"the Hessian products are not symmetric, by {self.space.asymmetry / self.space.scale:.0e} of their "
                 "size: the net computes in less than float32 (autocast?), or an operation of it has a wrong second "

@@ -149,6 +149,11 @@ class Session:
             "test_rows": [settings.test_every, settings.test_examples],
         }
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the run: the processes of a group have the same."""
+        return {"the device": self._trainer.device.type, **self._settings}
+
     def resume(self, *, force_lr: float | None = None) -> None:
         """Go on from NAME.resume.pt; raise LandscapeError, naming the difference, where it is another run's."""
         path = self._outputs.resume
