@@ -32,7 +32,7 @@ def test_every_command_shows_an_example_that_it_understands(name: str) -> None:
     text = " ".join(landscape(name, "--help").out.split())
     assert f"Example: landscape {name}" in text
     words = shlex.split(text.partition("Example: landscape ")[2])
-    with click.Context(main) as ctx:
+    with click.Context(main, **main.context_settings) as ctx:
         command = main.get_command(ctx, words[0])
         assert command is not None
         command.make_context(words[0], words[1:], parent=ctx)

@@ -57,7 +57,7 @@ def words_of(line: str) -> list[str]:
 
 
 def command_of(name: str) -> click.Command:
-    command = main.get_command(click.Context(main), name)
+    command = main.get_command(click.Context(main, **main.context_settings), name)
     assert command is not None
     return command
 
@@ -66,7 +66,7 @@ def command_of(name: str) -> click.Command:
 def test_each_command_parses(line: str) -> None:
     words = words_of(line)
     name, *arguments = words[words.index("landscape") + 1 :]
-    assert command_of(name).make_context(name, arguments, parent=click.Context(main)).params
+    assert command_of(name).make_context(name, arguments, parent=click.Context(main, **main.context_settings)).params
 
 
 def test_each_option_named_in_a_sentence_is_there() -> None:
