@@ -112,7 +112,7 @@ def run(
             loss_spec=loss if targets else None,
         )
     )
-    group.agree(session.settings)
+    group.agree({"the device": torch.device(device).type, **session.settings})
     if resuming:
         session.resume(force_lr=force_lr)
     return session.run()

@@ -135,7 +135,7 @@ class Session:
             )
             told = {} if loss_spec is None else {"loss_function": loss_spec}
             self._trace_file = TraceFile(outputs.traces, {**attrs, **told})
-        self._settings = {
+        self.settings = {
             **recipe.to_dict(),
             **self._loss_told,
             "model": self._model_spec,
@@ -148,11 +148,6 @@ class Session:
             "trace_extras": [*settings.extras, settings.extras_every] if settings.extras else [],
             "test_rows": [settings.test_every, settings.test_examples],
         }
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that decides the run: the processes of a group have the same."""
-        return {"the device": self._trainer.device.type, **self._settings}
 
     def resume(self, *, force_lr: float | None = None) -> None:
         """Go on from NAME.resume.pt; raise LandscapeError, naming the difference, where it is another run's."""
@@ -180,7 +175,7 @@ class Session:
     def _read_state(self) -> dict[str, Any]:
         path = self._outputs.resume
         saved, state = read_state(path)
-        check_settings(path, saved, self._settings)
+        check_settings(path, saved, self.settings)
         with restoring(path):
             over = state["overwrite"] or state["trainer"]["epoch"] == self._recipe.epochs
         if self._outputs.out.exists() and not over:
@@ -327,7 +322,7 @@ class Session:
             "seconds": time.monotonic() - self._began,
             "where": self._where(),
         }
-        write_state(self._outputs.resume, state, settings=self._settings)
+        write_state(self._outputs.resume, state, settings=self.settings)
         self._saved = self._trainer.step
 
     def _write_traces(self, status: str, final: dict[str, Any] | None = None, sha256: str | None = None) -> None:
