@@ -173,10 +173,10 @@ def test_across_devices_tolerances_are_wider_by_what_is_stated(recheck: Callable
 
     here = recheck("surface")
     (own,) = [check for check in here.checks if check.group == "centre_loss"]
-    assert recheck("surface", of_cuda(1.0)).across == "made on cuda, rechecked on cpu"
-    assert checked(of_cuda(1.0)) == (True, pytest.approx(rechecks.ACROSS * own.tolerance, rel=1e-3))
-    assert checked(of_cuda(1 + 6e-5))[0]
+    assert checked(of_cuda(1 + 6e-5)) == (True, pytest.approx(rechecks.ACROSS * own.tolerance, rel=1e-3))
     assert not checked(of_cuda(1 + 1e-3))[0]
     # What follows from other numbers of the file is no wider.
-    gram = [check for check in recheck("surface", of_cuda(1.0)).checks if check.group == "gram"]
+    there = recheck("surface", of_cuda(1.0))
+    assert there.across == "made on cuda, rechecked on cpu"
+    gram = [check for check in there.checks if check.group == "gram"]
     assert np.isclose(gram[0].tolerance, next(check for check in here.checks if check.group == "gram").tolerance)
