@@ -32,7 +32,7 @@ def test_the_cosine_at_a_place_by_example(tmp_path: Path) -> None:
     assert middle.nets[0].value == pytest.approx(0.6 * RADII[1] / 2)
     assert "at the middle position, each net at its own eps" in middle.quantity
     for quantity in SCATTERING_MEASURES:
-        assert np.isfinite(read_replicates(paths, by="train_eps", quantity=quantity).nets[0].value)
+        assert np.isfinite(read_replicates(paths[:2], by="train_eps", quantity=quantity).nets[0].value)
 
 
 def test_one_net_at_several_radii_of_attack(tmp_path: Path) -> None:
