@@ -57,7 +57,7 @@ def command(
     from .recheck_table import show
 
     place = options.choose_device(device)
-    sound = []
+    sound: dict[str, list[Path]] = {}  # by their kinds, for a picture is of one kind
     for path in files:
         try:
             with progress(quiet=quiet, verbose=verbose, prefix=f"{path}: ") as report:
@@ -80,9 +80,9 @@ def command(
             warn(f"Error: {error}")  # the other files are rechecked all the same
             continue
         if found.passed:
-            sound.append(path)
+            sound.setdefault(found.kind, []).append(path)
         if not quiet or not found.passed:
             show(found, whole=verbose)
-    if sound and not quiet:
-        say_next("landscape", "plot", *sound)
-    ctx.exit(0 if len(sound) == len(files) else 1)
+    for paths in () if quiet else sound.values():
+        say_next("landscape", "plot", *paths)
+    ctx.exit(0 if sum(map(len, sound.values())) == len(files) else 1)

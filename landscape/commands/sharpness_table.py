@@ -82,7 +82,10 @@ def show_study(paths: Sequence[Path], *, seed: int) -> None:
     header = ["quantity", "group means", f"{effects[0].words if effects else 'effect'} (95 %)", "verdict"]
     told = ", ".join(f"{name} shifts of {at:g}" for name, at in shifts.items())
     title = f"with the eps of training, each net at its own eps unless said{told and f'; {told}'}:"
-    print_table(title, header, [row for row in rows if row])
+    if found := [row for row in rows if row]:
+        print_table(title, header, found)
+    elif not isinstance(whole, str):
+        say("there is one eps of training that counts, and nothing to compare it with")
     if isinstance(whole, str):
         say(f"lambda_1 is not compared: {whole}")
         return

@@ -94,6 +94,7 @@ def test_other_kernels_and_batches_pass(honest: dict[str, Path]) -> None:
         done = landscape("recheck", *files, "--batch-size", "7", "--seed", "3")
     assert done.code == 0, done.out
     assert done.out.count("PASS: ") == 4
+    assert done.out.count("next: landscape plot ") == 4  # a picture is of one kind
 
 
 def scale(name: str, factor: float, place: Any = ...) -> Callable[[h5py.File], None]:

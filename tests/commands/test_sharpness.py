@@ -60,9 +60,13 @@ def test_nets_of_several_seeds_are_measured_and_compared() -> None:
     assert landscape("plot", *files).code == 0
 
 
-def test_the_radius_is_that_of_training_where_none_is_given() -> None:
-    assert landscape("sharpness", net("n.pt", 0.1, 0), *FAST, "--measures", "lambda_1", "--out", "s.h5").code == 0
-    result = read_result("s.h5")
+def test_the_radius_is_that_of_training_where_none_is_given_and_one_radius_is_compared_with_nothing() -> None:
+    nets = [net(f"n{seed}.pt", 0.1, seed) for seed in range(2)]
+    done = landscape("sharpness", *nets, *FAST, "--measures", "lambda_1")
+    assert done.code == 0
+    assert "there is one eps of training that counts, and nothing to compare it with" in done.out
+    assert "verdict" not in done.out
+    result = read_result(min(Path("results").glob("n0.sharpness-*.h5")))
     assert result.eps.tolist() == [0.1]
     assert result.attrs["measures"] == ["lambda_1"]
     assert "trace" not in result.arrays
