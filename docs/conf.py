@@ -16,7 +16,6 @@ html_title = f"{project} {release}"
 extensions = ["myst_parser"]
 myst_heading_anchors = 4  # the anchors that GitHub makes, so that a link works here and there
 nitpicky = True
-suppress_warnings = ["toc.not_readable"]  # until report.md and scale.md are there
 
 html_theme = "furo"
 html_static_path = ["_static"]

@@ -38,12 +38,10 @@ def blocks(language: str) -> dict[str, str]:
 
 
 def apply(diff: str, text: str) -> str:
-    """Return a text with the lines of a diff without positions put in; each line it starts from stands there once."""
-    for old, new in re.findall(r"^[ -](.*)\n((?:\+.*\n)*)", diff, re.MULTILINE):
-        assert text.count(f"{old}\n") == 1, old
-        lines = "".join(line[1:] + "\n" for line in new.splitlines())
-        kept = f"{old}\n" if f" {old}\n" in diff else ""
-        text = text.replace(f"{old}\n", kept + lines)
+    """Return a text with the lines that a diff adds, each after the line above it, which stands there once."""
+    for place, new in re.findall(r"^ (.*\n)((?:\+.*\n)*)", diff, re.MULTILINE):
+        assert text.count(f"\n{place}") == 1, place
+        text = text.replace(f"\n{place}", f"\n{place}" + "".join(line[1:] for line in new.splitlines(keepends=True)))
     return text
 
 
