@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +17,8 @@ import pytest
 import torch
 
 from landscape.results import growing_progress, read_result
-from tests.distributed.worlds import NET, Before, forked, killed, say
+from tests.distributed.worlds import NET, Before, forked, killed, run_main, say
 
-ROOT = Path(__file__).resolve().parents[2]
 ON = "--model net.py:build --data digits --n-examples"  # 23 examples: no world shares them evenly
 COMMANDS = {
     "hessian": f"hessian one.pt {ON} 23 --attack pgd:steps=2 --eps 0.1 --top 2 --sizes 2,11 --per-example 1",
@@ -122,17 +120,7 @@ def main(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worlds")
-    code = "import sys, pathlib; from tests.distributed.test_commands import main; main(pathlib.Path(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
+    run_main("tests.distributed.test_commands", folder)
     return folder
 
 

@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
 # A net of 610 parameters.
 NET = """
 from torch import nn
@@ -42,11 +44,8 @@ def say(words: Sequence[str], path: Path) -> None:
         print(f"exit {code}", flush=True)
 
 
-def forked(world: int, words: Callable[[int], Sequence[str]], folder: Path, *, before: Before | None = None) -> None:
-    """Run a command in `world` processes in the present folder; `before` is called with the rank in each.
-
-    What each says is left in folder/RANK.txt; one that was killed leaves no exit code there.
-    """
+def fork(world: int, work: Callable[[int], object], folder: Path, *, seconds: int = 120) -> None:
+    """Call `work` with the rank in each of `world` processes that find one another, as torchrun would start them."""
     folder.mkdir(parents=True)
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(world)}
     children = []
@@ -55,12 +54,10 @@ def forked(world: int, words: Callable[[int], Sequence[str]], folder: Path, *, b
         if child:
             children.append(child)
             continue
-        signal.alarm(120)  # whoever hangs does not outlive the test by much
+        signal.alarm(seconds)  # whoever hangs does not outlive the test by much
         try:
             os.environ.update(place | {"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(world)})
-            if before is not None:
-                before(rank)
-            say(words(rank), folder / f"{rank}.txt")
+            work(rank)
         except BaseException:  # noqa: BLE001  # a forked process must not go on as a second one of this script
             traceback.print_exc()
         finally:
@@ -68,6 +65,35 @@ def forked(world: int, words: Callable[[int], Sequence[str]], folder: Path, *, b
             os._exit(0)
     for child in children:
         os.waitpid(child, 0)
+
+
+def forked(world: int, words: Callable[[int], Sequence[str]], folder: Path, *, before: Before | None = None) -> None:
+    """Run a command in `world` processes in the present folder; `before` is called with the rank in each.
+
+    What each says is left in folder/RANK.txt; one that was killed leaves no exit code there.
+    """
+
+    def work(rank: int) -> None:
+        if before is not None:
+            before(rank)
+        say(words(rank), folder / f"{rank}.txt")
+
+    fork(world, work, folder)
+
+
+def run_main(module: str, folder: Path) -> None:
+    """Call `main(folder)` of a module of tests in a process of its own, which forks before it has threads."""
+    code = f"import sys, pathlib; from {module} import main; main(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
 
 
 def killed(who: int, owner: type, name: str, at: int) -> Before:

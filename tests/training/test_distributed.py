@@ -7,11 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
-import subprocess
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +29,7 @@ from landscape.training.ema import Average
 from landscape.training.extras import Extras
 from landscape.training.recorder import Recorder
 from landscape.training.trainer import Trainer
+from tests.distributed import worlds
 
 # In float64 the sign of a gradient is beyond rounding, so that the end of a run can be compared and not its first
 # step alone. Batches of 23, 23 and 18 examples, which neither 2 nor 3 processes share evenly.
@@ -100,30 +96,15 @@ def trained(group: Group) -> dict[str, object]:
 
 def fork(world: int, work: Callable[[Group], object], folder: Path) -> None:
     """Run `work` in `world` processes; what each returns, or its exception in words, is left in folder/RANK.pt."""
-    folder.mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free.getsockname()[1]), WORLD_SIZE=str(world))
-    children = []
-    for rank in range(world):
-        child = os.fork()
-        if child:
-            children.append(child)
-            continue
-        signal.alarm(300)  # whoever hangs does not outlive the test by much
+
+    def left(rank: int) -> None:
         try:
-            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(world))
-            try:
-                found = work(Group(rank, world, rank, world))
-            except (LandscapeError, KeyboardInterrupt) as error:
-                found = f"{type(error).__name__}: {error}"
-            torch.save(found, folder / f"{rank}.pt")
-        except BaseException:  # noqa: BLE001  # a forked process must not go on as a second pytest
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    for child in children:
-        os.waitpid(child, 0)
+            found = work(Group(rank, world, rank, world))
+        except (LandscapeError, KeyboardInterrupt) as error:
+            found = f"{type(error).__name__}: {error}"
+        torch.save(found, folder / f"{rank}.pt")
+
+    worlds.fork(world, left, folder, seconds=300)
 
 
 def within(work: Callable[[Group], object]) -> Callable[[Group], object]:
@@ -227,18 +208,7 @@ def main(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("group")
-    code = "import sys, pathlib; from tests.training.test_distributed import main; main(pathlib.Path(sys.argv[1]))"
-    root = str(Path(__file__).resolve().parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        env={**os.environ, "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
+    worlds.run_main("tests.training.test_distributed", folder)
     return folder
 
 
